@@ -1,0 +1,67 @@
+# The commands of this project, the same at home and in CI. `make` alone lists them.
+#
+#   PYTHON=python3.13 VENV=.venv-3.13 make test     with another Python than the first one found
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+BIN := $(VENV)/bin
+COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check format lock clean
+
+help: ## List the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(BIN)/.run ## Play a shop for half a minute on embedded parts; ARGS="--orders 500 --seconds 60"
+	@$(BIN)/orders demo $(ARGS)
+
+up: $(BIN)/.run ## Run redis, worker, beat and Flower until Ctrl-C
+	@$(BIN)/orders up $(ARGS)
+
+test: $(BIN)/.dev ## Run the tests, and show what they cover; ARGS="-k sweep"
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+
+check: $(BIN)/.dev ## Check style, types, the direction of imports, dependencies
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+format: $(BIN)/.dev ## Put the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --require-hashes -r requirements/lock.txt
+	$(COMPILE) pyproject.toml --extra embedded --group build -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra embedded --extra postgresql --group build --group test --group check \
+		-o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra postgresql --group build -o requirements/image.txt
+	$(COMPILE) --group lock -o requirements/lock.txt
+
+clean: ## Remove what the other commands made
+	rm -rf $(VENV) $(VENV)-lock .orders build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/.run: requirements/run.txt pyproject.toml
+	$(call install,run)
+
+$(BIN)/.dev: requirements/dev.txt pyproject.toml
+	$(call install,dev)
+	@touch $(BIN)/.run
+
+define install
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: none is on PATH; name one with PYTHON=…" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing requirements/$(1).txt into $(VENV) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(1).txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(BIN)/.$(1)
+endef

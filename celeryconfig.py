@@ -1,0 +1,54 @@
+"""Celery's settings. Everything about orders is in `orders.config`; a file of this name in the working directory
+of a worker takes this one's place.
+"""
+
+from kombu import Queue
+
+from orders.config import Settings
+
+_settings = Settings()
+
+broker_url = _settings.broker_url
+broker_connection_retry_on_startup = True
+broker_transport_options = {}
+if broker_url.startswith(("redis", "sentinel")):
+    broker_transport_options = {
+        # A lease redelivers what a worker loses. Without acknowledgements a worker takes three times as many
+        # messages, and nothing is delivered twice after a visibility time-out.
+        "ack_emulation": False,
+        # A Redis that hangs is an error after this many seconds; no answer takes longer than BRPOP's one second.
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+    }
+
+# The sweep has a queue of its own, so that a backlog of orders never delays it.
+task_queues = [Queue("orders.sweep"), Queue("orders.expire")]
+task_routes = {
+    "orders.sweep": {"queue": "orders.sweep"},
+    "orders.reconcile": {"queue": "orders.sweep"},
+    "orders.expire": {"queue": "orders.expire"},
+}
+task_default_queue = "orders.expire"
+
+accept_content = ["json"]
+task_serializer = "json"
+enable_utc = True
+timezone = "UTC"
+
+# What became of an order is in its row; Flower shows results and tracebacks from events.
+task_ignore_result = True
+worker_send_task_events = True
+worker_prefetch_multiplier = 16
+worker_max_tasks_per_child = 100_000
+
+beat_schedule = {
+    "sweep": {
+        "task": "orders.sweep",
+        "schedule": _settings.sweep_interval,
+        # One that was not run by then is superseded.
+        "options": {"expires": _settings.sweep_interval},
+    },
+}
+# Nothing is to be remembered across restarts: no file, and a sweep when beat starts.
+beat_scheduler = "celery.beat:Scheduler"
+beat_max_loop_interval = min(_settings.sweep_interval, 5)

@@ -1,0 +1,33 @@
+"""The Redis keys. Every key is built here, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one schedule. All share one cluster slot, so that one script may touch them together."""
+
+    schedule: str
+    """Sorted set: order id → deadline, or the end of its lease. The only key that others may write to."""
+
+    @property
+    def attempts(self) -> str:
+        """Hash: order id → how often its expiry has been started and has not ended yet."""
+        return self._beside("attempts")
+
+    @property
+    def dead(self) -> str:
+        """Hash: order id → its dead letter, as JSON."""
+        return self._beside("dead")
+
+    @property
+    def stats(self) -> str:
+        """Hash: counters since the beginning, and the time of the last sweep."""
+        return self._beside("stats")
+
+    def _beside(self, name: str) -> str:
+        # "{orders}:attempts" hashes like "orders"; a name with a hash tag of its own keeps it.
+        has_tag = 0 <= self.schedule.find("{") < self.schedule.find("}") - 1
+        return f"{self.schedule}:{name}" if has_tag else f"{{{self.schedule}}}:{name}"

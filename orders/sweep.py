@@ -1,0 +1,125 @@
+"""The sweep: claim what falls due before the next one, and send it to the workers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from orders.schedule import CHUNK, Claim, Claimed, Move, Schedule
+
+if TYPE_CHECKING:
+    from orders.config import Settings
+
+logger = logging.getLogger(__name__)
+
+SPAN = 0.05
+"""Seconds that the deadlines in one batch may lie apart: the first order in it is that much late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One message to the workers: ids to expire under one lease."""
+
+    order_ids: tuple[str, ...]
+    lease: float
+    """The fencing token."""
+    eta: datetime | None
+    """When to start, in UTC; None for at once."""
+    expires: datetime
+    """When the lease ends and the message is void, in UTC."""
+
+
+class Publisher(Protocol):
+    """What carries messages to the workers."""
+
+    def backlog(self) -> int:
+        """Return how many messages wait for a worker."""
+        ...
+
+    def publish(self, dispatches: Sequence[Dispatch]) -> None:
+        """Send messages. If it raises, any of them may or may not have been sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did."""
+
+    claimed: int
+    """Orders."""
+    sent: int
+    """Messages."""
+    seconds: float
+
+
+def sweep(
+    schedule: Schedule, publisher: Publisher, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic
+) -> Swept:
+    """Claim and send until nothing falls due before the next sweep, or that one begins, or the queue is full.
+
+    Any number of sweeps may run at once: no id is claimed by two.
+
+    Raises:
+        Exception: what the publisher raised. What it was given is released, and is due again at once.
+    """
+    began = monotonic()
+    flood = schedule.due(ahead=settings.lookahead) > settings.batch_threshold
+    batch_size = settings.batch_size if flood else 1
+    claimed = sent = 0
+    while monotonic() - began < settings.sweep_interval:
+        room = settings.max_backlog - publisher.backlog()
+        limit = min(room * batch_size, CHUNK)
+        if limit <= 0:
+            break
+        claim = schedule.claim(limit)
+        dispatches = list(_dispatches(claim, batch_size))
+        _publish(schedule, publisher, claim, dispatches)
+        claimed += len(claim.claimed)
+        sent += len(dispatches)
+        if len(claim.claimed) < limit:
+            break
+    return Swept(claimed, sent, round(monotonic() - began, 3))
+
+
+def _publish(schedule: Schedule, publisher: Publisher, claim: Claim, dispatches: Sequence[Dispatch]) -> None:
+    if not dispatches:
+        return
+    try:
+        publisher.publish(dispatches)
+    except BaseException:
+        # Back to where they were. Messages that did go out are void: their fence is gone.
+        moves = [Move(claimed.order_id, claimed.due, claimed.attempts) for claimed in claim.claimed]
+        released = schedule.reschedule(claim.lease, moves)
+        logger.warning("publishing failed: released %d of %d claimed orders", released, len(moves))
+        raise
+
+
+def _dispatches(claim: Claim, batch_size: int) -> Iterator[Dispatch]:
+    for group in _groups(claim, batch_size):
+        due = max(claimed.due for claimed in group)
+        yield Dispatch(
+            order_ids=tuple(claimed.order_id for claimed in group),
+            lease=claim.lease,
+            eta=datetime.fromtimestamp(due, UTC) if due > claim.now else None,
+            expires=datetime.fromtimestamp(claim.lease_ends, UTC),
+        )
+
+
+def _groups(claim: Claim, batch_size: int) -> Iterator[list[Claimed]]:
+    """Split a claim into batches of neighbouring deadlines; an order that was tried before goes alone."""
+    group: list[Claimed] = []
+    for claimed in claim.claimed:
+        if claimed.attempts:
+            yield [claimed]
+            continue
+        full = len(group) == batch_size
+        if group and (full or claimed.due - max(group[0].due, claim.now) > SPAN):
+            yield group
+            group = []
+        group.append(claimed)
+    if group:
+        yield group

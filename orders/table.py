@@ -1,0 +1,227 @@
+"""The shop's own orders table: found in the database, checked, and described for the statements in `sql`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import types
+from sqlalchemy.dialects import mysql
+
+from orders import ids
+from orders.errors import InvalidOrderId, SchemaError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import ReflectedColumn
+
+    from orders.config import Settings
+
+IdType = Literal["text", "integer", "uuid"]
+
+
+class UtcDateTime(types.TypeDecorator[datetime]):
+    """An aware datetime in UTC, on columns with a time zone and on those without, which hold UTC."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def __init__(self, *, timezone: bool) -> None:
+        super().__init__(timezone=timezone)
+        self.timezone = timezone
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        """Return what the driver is given."""
+        return value if value is None or self.timezone else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        """Return what the application sees."""
+        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class OrdersTable:
+    """The three columns that expiry needs, and the shop's words for the states."""
+
+    table: sa.TableClause
+    id: sa.ColumnClause[Any]
+    status: sa.ColumnClause[Any]
+    deadline: sa.ColumnClause[datetime]
+    id_range: range
+    """The numbers that an integer id may be."""
+    pending: object
+    paid: object
+    expired: object
+
+    def key(self, order_id: str) -> Any:
+        """Return an id as the id column holds it.
+
+        Raises:
+            InvalidOrderId: the column cannot hold it.
+        """
+        text, kind = ids.parse(order_id), self.id.type
+        if isinstance(kind, types.Integer):
+            return _integer(text, kind, range_=self.id_range)
+        if isinstance(kind, types.Uuid):
+            return _uuid(text, kind)
+        length: int | None = getattr(kind, "length", None)
+        if _is_hex_uuid(kind) and len(text) == len(str(UUID(int=0))):
+            return _uuid(text, kind).hex
+        if length is not None and len(text) > length:
+            raise InvalidOrderId(f"the order id {text!r} has {len(text)} characters; the id column is {kind}")
+        return text
+
+    def normal(self, key: Any) -> Any:
+        """Return an id that the database sent as `key` has it: CHAR columns pad theirs."""
+        return key.rstrip(" ") if isinstance(self.id.type, types.CHAR) else key
+
+    def member(self, key: Any) -> str:
+        """Return the id of a row as the schedule names it."""
+        key = self.normal(key)
+        if _is_hex_uuid(self.id.type) and re.fullmatch(r"[0-9a-f]{32}", key):
+            return str(UUID(key))
+        return str(key)
+
+
+def find(bind: sa.Connection, settings: Settings) -> OrdersTable:
+    """Return the orders table as the database has it.
+
+    Raises:
+        SchemaError: the table or a column is missing, or a column cannot hold what it is for.
+    """
+    schema, _, name = settings.table.rpartition(".")
+    inspector = sa.inspect(bind)
+    try:
+        columns = {column["name"]: column for column in inspector.get_columns(name, schema=schema or None)}
+    except sa.exc.NoSuchTableError as error:
+        raise SchemaError(
+            f"ORDERS_TABLE is {settings.table!r}, and the database has no such table: "
+            "correct it, or create the default table with `orders init-db`"
+        ) from error
+    id_ = _column(columns, settings, "id_column")
+    status = _column(columns, settings, "status_column")
+    deadline = _column(columns, settings, "deadline_column")
+    if not isinstance(deadline["type"], types.DateTime):
+        raise SchemaError(
+            f"ORDERS_DEADLINE_COLUMN is {settings.deadline_column!r}, of type {deadline['type']}: "
+            "accepted is a date and time"
+        )
+    kinds = (types.Integer, types.String, types.Uuid)
+    if not isinstance(id_["type"], kinds):
+        raise SchemaError(
+            f"ORDERS_ID_COLUMN is {settings.id_column!r}, of type {id_['type']}: accepted are text, integers and UUIDs"
+        )
+    state: sa.ColumnClause[Any] = sa.column(status["name"], status["type"])
+    due: sa.ColumnClause[datetime] = sa.column(
+        deadline["name"], UtcDateTime(timezone=bool(getattr(deadline["type"], "timezone", False)))
+    )
+    key: sa.ColumnClause[Any] = sa.column(id_["name"], id_["type"])
+    return OrdersTable(
+        table=sa.table(name, key, state, due, schema=schema or None),
+        id=key,
+        status=state,
+        deadline=due,
+        id_range=_range(id_["type"], bind.dialect.name),
+        pending=_state(status, settings, "pending"),
+        paid=_state(status, settings, "paid"),
+        expired=_state(status, settings, "expired"),
+    )
+
+
+def default(settings: Settings, id_type: IdType, dialect: str) -> sa.Table:
+    """Return the default table, with the index on overdue, pending rows: partial where the database has such.
+
+    Args:
+        settings: the names of the table and of its columns.
+        id_type: what ids are.
+        dialect: SQLAlchemy's name of the database.
+    """
+    schema, _, name = settings.table.rpartition(".")
+    kinds: dict[IdType, types.TypeEngine[Any]] = {
+        "text": sa.String(ids.MAX_LENGTH),
+        "integer": sa.Integer() if dialect == "sqlite" else sa.BigInteger(),
+        "uuid": sa.Uuid(),
+    }
+    table = sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column(settings.id_column, kinds[id_type], primary_key=True),
+        sa.Column(settings.status_column, sa.String(32), nullable=False),
+        # MySQL's DATETIME has whole seconds unless it is told otherwise.
+        sa.Column(
+            settings.deadline_column,
+            sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        schema=schema or None,
+    )
+    key, status, deadline = table.columns
+    if dialect in {"postgresql", "sqlite"}:
+        pending = status == sa.literal(settings.pending)
+        sa.Index(f"{name}_overdue", deadline, key, postgresql_where=pending, sqlite_where=pending)
+    else:
+        sa.Index(f"{name}_overdue", status, deadline, key)
+    return table
+
+
+def _integer(text: str, kind: types.Integer, *, range_: range) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,20}", text) or int(text) not in range_:
+        raise InvalidOrderId(
+            f"the order id {text!r} is no number from {range_.start} to {range_.stop - 1}; the id column is {kind!r}"
+        )
+    return int(text)
+
+
+def _uuid(text: str, kind: types.TypeEngine[Any]) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise InvalidOrderId(f"the order id {text!r} is no UUID; the id column is {kind!r}") from error
+
+
+def _is_hex_uuid(kind: types.TypeEngine[Any]) -> bool:
+    """Tell whether a column may hold UUIDs as SQLAlchemy and Django write them where there is no UUID type."""
+    return isinstance(kind, types.CHAR) and kind.length == len(UUID(int=0).hex)
+
+
+def _range(kind: types.TypeEngine[Any], dialect: str) -> range:
+    bits = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "BIGINT": 64}.get(
+        kind.__visit_name__.upper(), 64 if dialect == "sqlite" else 32
+    )
+    if getattr(kind, "unsigned", False):
+        return range(2**bits)
+    return range(-(2 ** (bits - 1)), 2 ** (bits - 1))
+
+
+def _column(columns: dict[str, ReflectedColumn], settings: Settings, setting: str) -> ReflectedColumn:
+    name = getattr(settings, setting)
+    try:
+        return columns[name]
+    except KeyError:
+        raise SchemaError(
+            f"ORDERS_{setting.upper()} is {name!r}, and the table {settings.table!r} has no such column; "
+            f"it has {', '.join(sorted(columns))}"
+        ) from None
+
+
+def _state(column: ReflectedColumn, settings: Settings, setting: str) -> object:
+    """Return the shop's word for a state as the status column holds it: a number if that holds numbers."""
+    word: str = getattr(settings, setting)
+    kind = column["type"]
+    problem = ""
+    if isinstance(kind, types.Integer):
+        if re.fullmatch(r"-?\d{1,18}", word):
+            return int(word)
+        problem = "a whole number"
+    elif isinstance(kind, types.Enum) and word not in kind.enums:
+        problem = f"one of {', '.join(kind.enums)}"
+    elif isinstance(kind, types.String) and kind.length is not None and len(word) > kind.length:
+        problem = f"at most {kind.length} characters"
+    if problem:
+        raise SchemaError(
+            f"ORDERS_{setting.upper()} is {word!r}: the column {column['name']!r} of type {kind} accepts {problem}"
+        )
+    return word

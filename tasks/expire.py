@@ -1,0 +1,13 @@
+"""The task ``orders.expire``: what a worker does with what a sweep sent."""
+
+import orders
+from tasks.app import app
+
+
+@app.task(name="orders.expire")
+def expire(*order_ids: str, lease: float) -> dict[str, int]:
+    """Expire orders that a sweep has claimed; see `orders.OrderExpiry.expire`.
+
+    A failure is never retried by Celery: the orders have been scheduled for their next attempt when it shows.
+    """
+    return orders.current().expire(order_ids, lease)
