@@ -3,8 +3,10 @@
 #   PYTHON=python3.13 VENV=.venv-3.13 make test     with another Python than the first one found
 
 VENV ?= .venv
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+# Redis comes as a wheel up to Python 3.13; a newer Python needs a redis-server on PATH.
+PYTHON ?= $(shell for limit in 14 99; do for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, $$limit))" 2>/dev/null \
+	&& echo $$python && exit; done; done)
 BIN := $(VENV)/bin
 COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
@@ -58,7 +60,7 @@ $(BIN)/.dev: requirements/dev.txt pyproject.toml
 	@touch $(BIN)/.run
 
 define install
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: none is on PATH; name one with PYTHON=…" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on PATH: name one with PYTHON=…" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing requirements/$(1).txt into $(VENV) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(1).txt

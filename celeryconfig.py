@@ -1,8 +1,9 @@
-"""Celery's settings. Everything about orders is in `orders.config`; a file of this name in the working directory
-of a worker takes this one's place.
+"""Celery's settings; everything about orders is in `orders.config`.
+
+A file of this name in the working directory of a worker takes this one's place.
 """
 
-from kombu import Queue
+from kombu.entity import Exchange, Queue
 
 from orders.config import Settings
 
@@ -22,7 +23,8 @@ if broker_url.startswith(("redis", "sentinel")):
     }
 
 # The sweep has a queue of its own, so that a backlog of orders never delays it.
-task_queues = [Queue("orders.sweep"), Queue("orders.expire")]
+_exchange = Exchange("orders")
+task_queues = [Queue(name, _exchange, routing_key=name) for name in ("orders.sweep", "orders.expire")]
 task_routes = {
     "orders.sweep": {"queue": "orders.sweep"},
     "orders.reconcile": {"queue": "orders.sweep"},

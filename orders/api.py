@@ -69,9 +69,7 @@ def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]]) -> int:
     return current().enqueue_many(pairs)
 
 
-def extend(
-    order_id: OrderId, *, expires_at: datetime | None = None, timeout: float | timedelta | None = None
-) -> bool:
+def extend(order_id: OrderId, *, expires_at: datetime | None = None, timeout: float | timedelta | None = None) -> bool:
     """Give a pending order another deadline: in its row, in a transaction of its own, and then in the schedule.
 
     Args:

@@ -149,9 +149,7 @@ class Attempt:
                 counts["buried"] += 1
                 letters.append((order_id, self._letter(order_id)))
         if settled:
-            self._schedule.settle(
-                self._lease, settled, expired=counts[Outcome.EXPIRED], closed=counts[Outcome.CLOSED]
-            )
+            self._schedule.settle(self._lease, settled, expired=counts[Outcome.EXPIRED], closed=counts[Outcome.CLOSED])
         if moves:
             self._schedule.reschedule(self._lease, moves)
         if letters:

@@ -80,7 +80,10 @@ class Settings(BaseSettings):
     batch_threshold: Count = 10_000
     batch_size: int = Field(500, ge=1, le=5000, description="a whole number from 1 to 5,000")
     table: str = Field(
-        "orders", pattern=r"^[^.]+(\.[^.]+)?$", max_length=256, description="the name of a table, or schema.table"
+        "orders",
+        pattern=r"^[^.]+(\.[^.]+)?$",
+        max_length=256,
+        description="the name of a table, or schema.table",
     )
     id_column: Column = "id"
     status_column: Column = "status"

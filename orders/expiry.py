@@ -17,6 +17,7 @@ from orders.schedule import Schedule
 from orders.sql import SqlStore
 from orders.store import OrderStore
 
+
 class OrderExpiry:
     """Everything that an application or a worker does with orders and their deadlines. Safe to share by threads.
 

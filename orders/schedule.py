@@ -92,7 +92,11 @@ class Schedule:
         # One more try on a connection that was closed; a Redis that hangs is not asked twice.
         retry = Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,))
         client = Redis.from_url(
-            settings.redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry, protocol=2
+            settings.redis_url,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=retry,
+            protocol=2,
         )
         return cls(client, settings)
 
@@ -122,7 +126,7 @@ class Schedule:
 
     def start(self, lease: float, order_ids: Iterable[str]) -> dict[str, int]:
         """Count an attempt at each id whose lease still holds; return these with the attempt's number, from 1."""
-        started = {}
+        started: dict[str, int] = {}
         for chunk in _chunks(order_ids):
             numbers = self._start([repr(lease), *map(ids.encode, chunk)])
             started |= {order_id: number for order_id, number in zip(chunk, numbers, strict=True) if number}
@@ -149,16 +153,22 @@ class Schedule:
     def bury(self, lease: float, letters: Iterable[tuple[str, str]]) -> int:
         """Move ids whose lease still holds to the dead letters, each with its letter (JSON); return how many."""
         return sum(
-            self._bury([repr(lease), *(part for order_id, letter in chunk for part in (ids.encode(order_id), letter))])
+            self._bury(
+                [
+                    repr(lease),
+                    *(part for order_id, letter in chunk for part in (ids.encode(order_id), letter)),
+                ]
+            )
             for chunk in _chunks(letters)
         )
 
     def remove(self, order_ids: Iterable[str]) -> int:
         """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
-        return sum(
-            self._remove([ids.encode(order_id) for order_id in chunk])
-            for chunk in _chunks(order_ids)
-        )
+        return sum(self._remove([ids.encode(order_id) for order_id in chunk]) for chunk in _chunks(order_ids))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
 
     def due(self, *, ahead: float = 0.0) -> int:
         """Return how many ids fall due before now plus *ahead* seconds, leases that have run out included."""
@@ -177,7 +187,10 @@ class Schedule:
         horizon = self._score(self.now())
         with _translated(self._settings):
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.zcard(keys.schedule).zcount(keys.schedule, "-inf", horizon).hlen(keys.dead).hgetall(keys.stats)
+            pipeline.zcard(keys.schedule)
+            pipeline.zcount(keys.schedule, "-inf", horizon)
+            pipeline.hlen(keys.dead)
+            pipeline.hgetall(keys.stats)
             scheduled, due, dead, counted = pipeline.execute()
         counters = {name.decode(): float(value) for name, value in counted.items()}
         return {"scheduled": scheduled, "due": due, "dead": dead} | counters

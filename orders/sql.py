@@ -115,9 +115,11 @@ class SqlStore:
         if self._engine.dialect.update_returning:
             changed = connection.execute(update.where(*is_due).returning(orders.id)).scalars()
             return {orders.normal(key) for key in changed}
-        locked = connection.execute(
-            sa.select(orders.id).where(*is_due).order_by(orders.id).with_for_update()
-        ).scalars().all()
+        locked = (
+            connection.execute(sa.select(orders.id).where(*is_due).order_by(orders.id).with_for_update())
+            .scalars()
+            .all()
+        )
         if locked:
             connection.execute(update.where(orders.id.in_(locked)))
         return {orders.normal(key) for key in locked}
@@ -125,14 +127,14 @@ class SqlStore:
     def _look(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, Verdict]:
         """Tell why rows were not changed."""
         orders = self._orders
-        rows = connection.execute(
-            sa.select(orders.id, orders.status, orders.deadline, sa.type_coerce(self._now, orders.deadline.type))
-            .where(self._among(keys))
-        )
-        return {orders.normal(key): self._judge(status, deadline, now) for key, status, deadline, now in rows}
+        # The database compares the states, here as in the update: it knows about padding and collations.
+        is_pending = sa.case((orders.status == self._pending, 1), else_=0)
+        now = sa.type_coerce(self._now, orders.deadline.type)
+        rows = connection.execute(sa.select(orders.id, is_pending, orders.deadline, now).where(self._among(keys)))
+        return {orders.normal(key): self._judge(*row) for key, *row in rows}
 
-    def _judge(self, status: object, deadline: datetime | None, now: datetime) -> Verdict:
-        if status != self._orders.pending:
+    def _judge(self, is_pending: int, deadline: datetime | None, now: datetime) -> Verdict:
+        if not is_pending:
             return Verdict(Outcome.CLOSED)
         if deadline is None:
             return Verdict(Outcome.INVALID, reason=f"the row is pending, and its {self._orders.deadline.name} is NULL")
@@ -166,7 +168,7 @@ class SqlStore:
             return sa.literal(self._clock.now(), self._orders.deadline.type)
         if self._dialect == "postgresql":
             now: sa.ColumnElement[Any] = sa.func.statement_timestamp()
-            return now if self._orders.deadline.type.timezone else sa.func.timezone("UTC", now)
+            return now if self._orders.has_zone else sa.func.timezone("UTC", now)
         return sa.func.utc_timestamp(sa.literal_column("6"))
 
     def _among(self, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
@@ -179,7 +181,10 @@ class SqlStore:
     @contextmanager
     def _transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect().execution_options(**{_READING: reading}) as connection, connection.begin():
+            with (
+                self._engine.connect().execution_options(**{_READING: reading}) as connection,
+                connection.begin(),
+            ):
                 yield connection
         except exc.DBAPIError as error:
             raise _translate(error, self._settings) from error
@@ -203,7 +208,7 @@ def create_engine(url: str) -> sa.Engine:
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
             f"ORDERS_DATABASE_URL is {mask(url)!r}, and its driver is not installed ({error}): "
-            'install order-expiry[postgresql] or the driver that the URL names'
+            "install order-expiry[postgresql] or the driver that the URL names"
         ) from error
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)

@@ -57,7 +57,11 @@ class Swept:
 
 
 def sweep(
-    schedule: Schedule, publisher: Publisher, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic
+    schedule: Schedule,
+    publisher: Publisher,
+    settings: Settings,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Swept:
     """Claim and send until nothing falls due before the next sweep, or that one begins, or the queue is full.
 

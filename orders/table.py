@@ -50,6 +50,8 @@ class OrdersTable:
     id: sa.ColumnClause[Any]
     status: sa.ColumnClause[Any]
     deadline: sa.ColumnClause[datetime]
+    has_zone: bool
+    """Whether the deadline column knows of time zones; if not, it holds UTC."""
     id_range: range
     """The numbers that an integer id may be."""
     pending: object
@@ -114,16 +116,16 @@ def find(bind: sa.Connection, settings: Settings) -> OrdersTable:
         raise SchemaError(
             f"ORDERS_ID_COLUMN is {settings.id_column!r}, of type {id_['type']}: accepted are text, integers and UUIDs"
         )
+    has_zone = bool(getattr(deadline["type"], "timezone", False))
     state: sa.ColumnClause[Any] = sa.column(status["name"], status["type"])
-    due: sa.ColumnClause[datetime] = sa.column(
-        deadline["name"], UtcDateTime(timezone=bool(getattr(deadline["type"], "timezone", False)))
-    )
+    due: sa.ColumnClause[datetime] = sa.column(deadline["name"], UtcDateTime(timezone=has_zone))
     key: sa.ColumnClause[Any] = sa.column(id_["name"], id_["type"])
     return OrdersTable(
         table=sa.table(name, key, state, due, schema=schema or None),
         id=key,
         status=state,
         deadline=due,
+        has_zone=has_zone,
         id_range=_range(id_["type"], bind.dialect.name),
         pending=_state(status, settings, "pending"),
         paid=_state(status, settings, "paid"),
@@ -188,9 +190,9 @@ def _is_hex_uuid(kind: types.TypeEngine[Any]) -> bool:
 
 
 def _range(kind: types.TypeEngine[Any], dialect: str) -> range:
-    bits = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "BIGINT": 64}.get(
-        kind.__visit_name__.upper(), 64 if dialect == "sqlite" else 32
-    )
+    bits = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "BIGINT": 64}.get(kind.__visit_name__.upper(), 32)
+    if dialect == "sqlite":  # whatever it is called
+        bits = 64
     if getattr(kind, "unsigned", False):
         return range(2**bits)
     return range(-(2 ** (bits - 1)), 2 ** (bits - 1))

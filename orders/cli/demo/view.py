@@ -1,0 +1,102 @@
+"""What the demo shows: a live table on a terminal, a line every other second elsewhere, and the summary."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from orders.cli.demo.shop import Shop, Summary
+
+FRAME = 0.25
+"""Seconds between two looks at the shop on a terminal."""
+
+LINE = 2.0
+"""Seconds between two lines elsewhere."""
+
+
+class View:
+    """The face of a demo with so many orders."""
+
+    def __init__(self, orders: int) -> None:
+        self._console = Console(highlight=False)
+        self._orders = orders
+        self._began = time.monotonic()
+        self._next = 0.0
+        self._progress = Progress(
+            TextColumn("orders closed"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._task = self._progress.add_task("", total=orders)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text)
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def refresh(self, shop: Shop) -> float:
+        """Show the shop, if it is time to; return the seconds until it is again."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + (FRAME if self._live else LINE)
+            self._draw(shop.counts(), now - self._began)
+        return max(self._next - time.monotonic(), 0.0)
+
+    def _draw(self, counts: dict[str, int], elapsed: float) -> None:
+        pending, paid, expired = (counts.get(state, 0) for state in ("pending", "paid", "expired"))
+        numbers = {"placed": pending + paid + expired, "pending": pending, "paid": paid, "expired": expired}
+        if self._live is None:
+            told = "".join(f"  {name} {number:>4}" for name, number in numbers.items())
+            self._console.print(f"{elapsed:5.1f} s{told}")
+            return
+        table = Table(*numbers)
+        table.add_row(*map(str, numbers.values()))
+        self._progress.update(self._task, completed=paid + expired)
+        self._live.update(Group(table, self._progress), refresh=True)
+
+    def show(self, summary: Summary) -> None:
+        """Print how it ended."""
+        table = Table(
+            "summary",
+            "",
+            show_header=False,
+            title="Every order ended as it must" if summary.is_right else "[bold red]Something went wrong[/]",
+        )
+        late = [
+            summary.percentile(0.5),
+            summary.percentile(0.99),
+            summary.lateness[-1] if summary.lateness else 0.0,
+        ]
+        for name, value in {
+            "placed": f"{summary.placed}",
+            "paid": f"{summary.paid}",
+            "expired": f"{summary.expired}",
+            "paid too late": f"{summary.too_late}",
+            "expired although paid": f"{summary.expired_although_paid}",
+            "changed twice": f"{summary.changed_twice}",
+            "left over": f"{summary.left_over}",
+            "lateness p50, p99, max": ", ".join(f"{value:.1f}" for value in late) + " ms",
+        }.items():
+            table.add_row(name, value)
+        self._console.print(table)

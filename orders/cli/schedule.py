@@ -1,0 +1,113 @@
+"""The verbs on the schedule and on the orders table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orders import api
+from orders.config import Settings
+from orders.errors import InvalidDeadline
+from orders.expiry import OrderExpiry
+from orders.sql import SqlStore
+from orders.sweep import Dispatch
+from orders.sweep import sweep as run_sweep
+from orders.table import IdType
+
+OrderIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The order's id.")]
+ExpiresAt = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="The deadline with its time zone: 2030-01-31T12:00:00+00:00."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Instead, seconds from now; by default ORDERS_TIMEOUT."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def init_db(*, id_type: Annotated[IdType, typer.Option(help="What ids are: text, integer or uuid.")] = "text") -> None:
+    """Create the default orders table, with the index on overdue rows."""
+    settings = Settings()
+    created = SqlStore(settings).create_table(id_type)
+    typer.echo(f"table {settings.table}: {'created' if created else 'there already, left as it is'}")
+
+
+def enqueue(order_id: OrderIdArgument, *, expires_at: ExpiresAt = None, timeout: Timeout = None) -> None:
+    """Schedule an order's expiry, or move it; its row is left alone."""
+    deadline = api.enqueue(order_id, expires_at=_moment(expires_at), timeout=timeout)
+    typer.echo(f"{order_id}: due {deadline.isoformat()}")
+
+
+def extend(order_id: OrderIdArgument, *, expires_at: ExpiresAt = None, timeout: Timeout = None) -> None:
+    """Give a pending order another deadline, in its row and in the schedule."""
+    if not api.extend(order_id, expires_at=_moment(expires_at), timeout=timeout):
+        typer.echo(f"{order_id}: not pending, nothing changed")
+        raise typer.Exit(1)
+    typer.echo(f"{order_id}: extended")
+
+
+def remove(order_id: OrderIdArgument) -> None:
+    """Take an order out of the schedule; its row is left alone."""
+    typer.echo(f"{order_id}: {'removed' if api.remove(order_id) else 'was not scheduled'}")
+
+
+def stats(*, as_json: AsJson = False) -> None:
+    """Show how many orders are scheduled, due and dead, and what was done so far."""
+    counters = api.current().schedule.stats()
+    if as_json:
+        typer.echo(json.dumps(counters))
+        return
+    table = Table("counter", "value")
+    for name, value in counters.items():
+        is_moment = name.endswith("_at")
+        table.add_row(
+            name, f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S}Z" if is_moment else f"{value:,.0f}"
+        )
+    Console().print(table)
+
+
+def sweep(*, as_json: AsJson = False) -> None:
+    """Expire what is due here and now, without Celery: for when no worker runs."""
+    settings = Settings().model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
+    expiry = OrderExpiry.connect(settings)
+    here = _Here(expiry)
+    swept = run_sweep(expiry.schedule, here, settings)
+    report = {"claimed": swept.claimed, **here.counts}
+    typer.echo(json.dumps(report) if as_json else "  ".join(f"{name} {count}" for name, count in report.items()))
+
+
+class _Here:
+    """An `orders.sweep.Publisher` that does the work instead of sending it."""
+
+    def __init__(self, expiry: OrderExpiry) -> None:
+        self._expiry = expiry
+        self.counts: Counter[str] = Counter()
+
+    def backlog(self) -> int:
+        return 0
+
+    def publish(self, dispatches: Sequence[Dispatch]) -> None:
+        for dispatch in dispatches:
+            self.counts.update(self._expiry.expire(dispatch.order_ids, dispatch.lease))
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidDeadline(
+            f"--expires-at is {text!r}: accepted is a date and time with its zone, 2030-01-31T12:00:00+00:00"
+        ) from error
+
+
+VERBS: tuple[Any, ...] = (init_db, enqueue, extend, remove, stats, sweep)

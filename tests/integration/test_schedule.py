@@ -1,0 +1,303 @@
+"""The scripts on a real Redis: one test per promise in a script's header."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+import orders
+from orders.config import Settings
+from orders.embedded import EmbeddedRedis, free_port
+from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleError, ScheduleUnavailable
+from orders.expiry import OrderExpiry
+from orders.schedule import CHUNK, Claim, Move, Schedule
+from orders.sql import SqlStore
+
+
+@pytest.fixture
+def database_url() -> str:
+    return "sqlite://"  # nothing here asks the database
+
+
+@pytest.fixture
+def schedule(settings: Settings, redis: Redis) -> Iterator[Schedule]:
+    schedule = Schedule.connect(settings)
+    yield schedule
+    schedule.close()
+
+
+@pytest.fixture
+def expiry(settings: Settings, schedule: Schedule) -> OrderExpiry:
+    return OrderExpiry(settings, schedule, SqlStore(settings))
+
+
+def claim_one(schedule: Schedule, order_id: str = "42", ago: float = 1.0) -> Claim:
+    schedule.enqueue([(order_id, schedule.now() - ago)])
+    return schedule.claim(10)
+
+
+def test_enqueue_sets_the_score_to_the_deadline(schedule: Schedule, redis: Redis) -> None:
+    assert schedule.enqueue([("42", 1_900_000_000.123456), ("büro", 2e9)]) == 2
+    assert redis.zscore("orders", "42") == 1_900_000_000.123456
+    assert redis.zscore("orders", "büro".encode()) == 2e9
+
+
+def test_enqueue_again_moves_and_voids_lease_attempts_and_dead_letter(schedule: Schedule, redis: Redis) -> None:
+    claim = claim_one(schedule)
+    schedule.start(claim.lease, ["42"])
+    redis.hset("{orders}:dead", "42", "{}")
+    assert schedule.enqueue([("42", 1_900_000_000.0)]) == 0
+    assert redis.zscore("orders", "42") == 1_900_000_000
+    assert redis.exists("{orders}:attempts", "{orders}:dead") == 0
+    assert schedule.settle(claim.lease, ["42"]) == 0
+
+
+def test_more_ids_than_one_call_takes_are_sent_in_several(schedule: Schedule, redis: Redis) -> None:
+    entries = [(str(number), 1.0) for number in range(2 * CHUNK + 1)]
+    assert schedule.enqueue(iter(entries)) == len(entries)
+    claimed = [schedule.claim(10_000) for _ in range(3)]
+    assert [len(claim.claimed) for claim in claimed] == [CHUNK, CHUNK, 1]
+    assert schedule.remove(order_id for order_id, _ in entries) == len(entries)
+
+
+def test_claim_takes_what_is_due_before_the_lookahead_ends_lowest_first(schedule: Schedule) -> None:
+    now = schedule.now()
+    schedule.enqueue([("late", now - 60), ("soon", now + 10), ("later", now + 12), ("now", now)])
+    claim = schedule.claim(10)
+    assert [claimed.order_id for claimed in claim.claimed] == ["late", "now", "soon"]
+    assert [claimed.due for claimed in claim.claimed] == pytest.approx([now - 60, now, now + 10], abs=1e-6)
+    assert claim.now == pytest.approx(now, abs=5)
+
+
+def test_claim_takes_no_more_than_it_is_asked_to(schedule: Schedule) -> None:
+    schedule.enqueue((str(number), float(number)) for number in range(5))
+    assert [claimed.order_id for claimed in schedule.claim(3).claimed] == ["0", "1", "2"]
+    assert [claimed.order_id for claimed in schedule.claim(3).claimed] == ["3", "4"]
+    assert schedule.claim(3).claimed == []
+
+
+def test_a_claim_is_a_lease_and_removes_nothing(schedule: Schedule, redis: Redis) -> None:
+    claim = claim_one(schedule)
+    assert claim.lease_ends - claim.now == pytest.approx(120)
+    assert redis.zscore("orders", "42") == claim.lease
+    assert schedule.claim(10).claimed == []
+
+
+def test_when_a_lease_has_run_out_another_claim_takes_over_with_another_token(schedule: Schedule, redis: Redis) -> None:
+    first = claim_one(schedule)
+    redis.zadd("orders", {"42": first.now})  # as if 120 s had passed
+    second = schedule.claim(10)
+    assert [claimed.order_id for claimed in second.claimed] == ["42"]
+    assert second.lease > first.lease
+    assert schedule.start(first.lease, ["42"]) == {}
+    assert schedule.start(second.lease, ["42"]) == {"42": 1}
+
+
+def test_claims_from_many_threads_never_share_an_id(schedule: Schedule) -> None:
+    schedule.enqueue((str(number), 1.0) for number in range(3000))
+    claims: list[Claim] = []
+
+    def claim_until_empty() -> None:
+        while (claim := schedule.claim(70)).claimed:
+            claims.append(claim)
+
+    threads = [threading.Thread(target=claim_until_empty) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    taken = [claimed.order_id for claim in claims for claimed in claim.claimed]
+    assert len(taken) == len(set(taken)) == 3000
+
+
+def test_start_counts_attempts_and_a_later_claim_tells_them(schedule: Schedule, redis: Redis) -> None:
+    claim = claim_one(schedule)
+    assert claim.claimed[0].attempts == 0
+    assert schedule.start(claim.lease, ["42", "unknown"]) == {"42": 1}
+    assert schedule.start(claim.lease, ["42"]) == {"42": 2}
+    redis.zadd("orders", {"42": claim.now})
+    schedule.enqueue([("43", claim.now)])
+    assert {claimed.order_id: claimed.attempts for claimed in schedule.claim(10).claimed} == {"42": 2, "43": 0}
+
+
+def test_settle_takes_out_and_counts(schedule: Schedule, redis: Redis) -> None:
+    claim = claim_one(schedule)
+    schedule.start(claim.lease, ["42"])
+    assert schedule.settle(claim.lease, ["42"], expired=1) == 1
+    assert redis.exists("orders", "{orders}:attempts") == 0
+    assert schedule.stats() == {
+        "scheduled": 0,
+        "due": 0,
+        "dead": 0,
+        "swept_at": pytest.approx(claim.now),
+        "expired": 1,
+        "closed": 0,
+    }
+
+
+def test_settle_counts_once_however_many_calls_it_takes(schedule: Schedule) -> None:
+    schedule.enqueue((str(number), 1.0) for number in range(CHUNK + 1))
+    claims = [schedule.claim(CHUNK), schedule.claim(CHUNK)]
+    everything = [claimed.order_id for claim in claims for claimed in claim.claimed]
+    settled = schedule.settle(claims[0].lease, everything, expired=1000, closed=1)
+    assert settled == CHUNK  # the last one belongs to another claim
+    assert (schedule.stats()["expired"], schedule.stats()["closed"]) == (1000, 1)
+
+
+def test_reschedule_moves_and_sets_the_attempts(schedule: Schedule, redis: Redis) -> None:
+    schedule.enqueue([("a", 1.0), ("b", 1.0)])
+    claim = schedule.claim(10)
+    schedule.start(claim.lease, ["a", "b"])
+    assert schedule.reschedule(claim.lease, [Move("a", 2e9), Move("b", 2e9 + 1, attempts=3)]) == 2
+    assert redis.zrange("orders", 0, -1, withscores=True) == [(b"a", 2e9), (b"b", 2e9 + 1)]
+    assert redis.hgetall("{orders}:attempts") == {b"b": b"3"}
+
+
+def test_bury_moves_to_the_dead_letters(schedule: Schedule, redis: Redis) -> None:
+    claim = claim_one(schedule)
+    schedule.start(claim.lease, ["42"])
+    assert schedule.bury(claim.lease, [("42", '{"reason": "…"}'), ("unknown", "{}")]) == 1
+    assert redis.exists("orders", "{orders}:attempts") == 0
+    assert redis.hgetall("{orders}:dead") == {b"42": '{"reason": "…"}'.encode()}
+    assert schedule.stats()["buried"] == 1
+
+
+def test_without_the_lease_nothing_changes(schedule: Schedule, redis: Redis) -> None:
+    claim = claim_one(schedule)
+    deadline = claim.now + 3600
+    schedule.enqueue([("42", deadline)])  # extended meanwhile
+    assert schedule.start(claim.lease, ["42"]) == {}
+    assert schedule.settle(claim.lease, ["42"]) == 0
+    assert schedule.reschedule(claim.lease, [Move("42", 1.0)]) == 0
+    assert schedule.bury(claim.lease, [("42", "{}")]) == 0
+    assert redis.zscore("orders", "42") == pytest.approx(deadline, abs=1e-6)
+    assert redis.exists("{orders}:dead", "{orders}:attempts") == 0
+
+
+def test_remove_takes_out_whoever_holds_the_lease(schedule: Schedule, redis: Redis) -> None:
+    claim = claim_one(schedule)
+    schedule.start(claim.lease, ["42"])
+    redis.hset("{orders}:dead", "buried", "{}")
+    assert schedule.remove(["42", "buried", "unknown"]) == 2
+    assert redis.exists("orders", "{orders}:attempts", "{orders}:dead") == 0
+    assert schedule.settle(claim.lease, ["42"]) == 0
+
+
+def test_a_bare_zadd_schedules(schedule: Schedule, redis: Redis) -> None:
+    redis.execute_command("ZADD orders 1700000000 42")
+    redis.execute_command("ZADD", "orders", "-inf", "first")
+    claim = schedule.claim(10)
+    assert [(claimed.order_id, claimed.due) for claimed in claim.claimed] == [
+        ("first", float("-inf")),
+        ("42", 1.7e9),
+    ]
+    # and what was claimed can be given back as it was
+    schedule.reschedule(claim.lease, [Move(claimed.order_id, claimed.due) for claimed in claim.claimed])
+    assert redis.zrange("orders", 0, -1, withscores=True) == [(b"first", float("-inf")), (b"42", 1.7e9)]
+
+
+def test_members_that_are_not_utf8_can_be_claimed_and_moved(schedule: Schedule, redis: Redis) -> None:
+    redis.zadd("orders", {b"\xff\xfe": 1.0})
+    claim = schedule.claim(10)
+    [claimed] = claim.claimed
+    assert schedule.start(claim.lease, [claimed.order_id]) == {claimed.order_id: 1}
+    assert schedule.bury(claim.lease, [(claimed.order_id, "{}")]) == 1
+    assert redis.hkeys("{orders}:dead") == [b"\xff\xfe"]
+
+
+def test_scores_may_be_creation_times(settings: Settings, redis: Redis) -> None:
+    settings = settings.model_copy(update={"score": "created", "timeout": 1800.0})
+    schedule = Schedule.connect(settings)
+    now = schedule.now()
+    redis.zadd("orders", {"old": now - 1900, "new": now - 60})  # ZADD orders <now> <id>, as in the article
+    claim = schedule.claim(10)
+    [claimed] = claim.claimed
+    assert (claimed.order_id, claimed.due) == ("old", pytest.approx(now - 100, abs=1e-5))
+    assert claim.lease_ends == pytest.approx(claim.now + 120)
+    assert redis.zscore("orders", "old") == claim.lease == pytest.approx(claim.now + 120 - 1800)
+    assert schedule.settle(claim.lease, ["old"]) == 1
+    deadline = OrderExpiry(settings, schedule, SqlStore(settings)).enqueue("next", timeout=1800)
+    assert redis.zscore("orders", "next") == pytest.approx(deadline.timestamp() - 1800, abs=1e-5)
+    assert schedule.due() == 0
+    assert schedule.due(ahead=1801) == 2
+    schedule.close()
+
+
+def test_another_key_is_another_schedule(settings: Settings, schedule: Schedule, redis: Redis) -> None:
+    other = Schedule.connect(settings.model_copy(update={"key": "{eu}:orders"}))
+    other.enqueue([("42", 1.0)])
+    other.start(other.claim(1).lease, ["42"])
+    assert schedule.claim(10).claimed == []
+    assert set(redis.keys()) == {b"{eu}:orders", b"{eu}:orders:attempts", b"{eu}:orders:stats", b"{orders}:stats"}
+    other.close()
+
+
+def test_enqueue_takes_one_round_trip(expiry: OrderExpiry, redis: Redis) -> None:
+    expiry.enqueue(1)  # connects, and loads the script
+    before = redis.info("stats")["total_reads_processed"]
+    expiry.enqueue(2, timeout=60)
+    assert redis.info("stats")["total_reads_processed"] - before == 2  # the script, and our own INFO
+
+
+def test_enqueue_many_takes_all_or_nothing_of_bad_input(expiry: OrderExpiry, redis: Redis) -> None:
+    deadline = datetime.now(UTC) + timedelta(minutes=5)
+    assert expiry.enqueue_many([(1, deadline), ("b", None)]) == 2
+    assert redis.zscore("orders", "1") == pytest.approx(deadline.timestamp(), abs=1e-5)
+    for wrong, error in [
+        ((None, deadline), InvalidOrderId),
+        (("d", datetime(2030, 1, 1)), InvalidDeadline),  # noqa: DTZ001
+    ]:
+        with pytest.raises(error):
+            expiry.enqueue_many([("c", deadline), wrong])  # type: ignore[list-item]
+    assert redis.zcard("orders") == 2
+
+
+def test_the_public_functions_use_the_environment(
+    redis_server: EmbeddedRedis, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_REDIS_URL", redis_server.url)
+    monkeypatch.setattr("orders.api._current", None)
+    deadline = orders.enqueue(42, timeout=60)
+    assert redis.zscore("orders", "42") == pytest.approx(deadline.timestamp(), abs=1e-5)
+    assert orders.enqueue_many([(43, deadline)]) == 1
+    assert orders.remove(42)
+    assert not orders.remove(42)
+    orders.current().schedule.close()
+
+
+def test_a_redis_that_is_absent_is_an_error_that_names_it(settings: Settings) -> None:
+    url = f"redis://shop:s3cret@127.0.0.1:{free_port()}/0"
+    schedule = Schedule.connect(settings.model_copy(update={"redis_url": url}))
+    with pytest.raises(ScheduleUnavailable) as caught:
+        schedule.enqueue([("42", 1.0)])
+    assert "ORDERS_REDIS_URL redis://shop:***@127.0.0.1" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_redis_that_hangs_is_an_error_after_the_time_out(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and never answers
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0?socket_timeout=0.2"
+        schedule = Schedule.connect(settings.model_copy(update={"redis_url": url}))
+        began = time.monotonic()
+        with pytest.raises(ScheduleUnavailable, match=r"[Tt]imeout"):
+            schedule.enqueue([("42", 1.0)])
+        assert time.monotonic() - began < 5
+        schedule.close()
+
+
+def test_a_key_of_another_type_is_an_error_that_names_it(schedule: Schedule, redis: Redis) -> None:
+    redis.set("orders", "something else")
+    with pytest.raises(ScheduleError, match="key 'orders'.*WRONGTYPE"):
+        schedule.enqueue([("42", 1.0)])
+
+
+def test_scripts_come_back_after_redis_forgot_them(schedule: Schedule, redis: Redis) -> None:
+    schedule.enqueue([("42", 1.0)])
+    redis.script_flush()
+    assert len(schedule.claim(1).claimed) == 1
