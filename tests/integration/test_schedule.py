@@ -218,7 +218,8 @@ def test_scores_may_be_creation_times(settings: Settings, redis: Redis) -> None:
     redis.zadd("orders", {"old": now - 1900, "new": now - 60})  # ZADD orders <now> <id>, as in the article
     claim = schedule.claim(10)
     [claimed] = claim.claimed
-    assert (claimed.order_id, claimed.due) == ("old", pytest.approx(now - 100, abs=1e-5))
+    assert claimed.order_id == "old"
+    assert claimed.due == pytest.approx(now - 100, abs=1e-5)
     assert claim.lease_ends == pytest.approx(claim.now + 120)
     assert redis.zscore("orders", "old") == claim.lease == pytest.approx(claim.now + 120 - 1800)
     assert schedule.settle(claim.lease, ["old"]) == 1
@@ -293,7 +294,7 @@ def test_a_redis_that_hangs_is_an_error_after_the_time_out(settings: Settings) -
 
 def test_a_key_of_another_type_is_an_error_that_names_it(schedule: Schedule, redis: Redis) -> None:
     redis.set("orders", "something else")
-    with pytest.raises(ScheduleError, match="key 'orders'.*WRONGTYPE"):
+    with pytest.raises(ScheduleError, match=r"key 'orders'.*WRONGTYPE"):
         schedule.enqueue([("42", 1.0)])
 
 
