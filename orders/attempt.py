@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orders import ids
-from orders.errors import ExpiryFailed, StoreUnavailable
+from orders.errors import ConfigError, ExpiryFailed, OrdersError, SchemaError, StoreUnavailable
 from orders.schedule import Move, Schedule
 from orders.store import OrderStore, Outcome, Verdict
 
@@ -42,6 +42,10 @@ SKEW = 0.25
 
 NAMED = 10
 """Ids that a log line or an error names."""
+
+
+OUTAGE = (StoreUnavailable, SchemaError, ConfigError)
+"""What is the fault of the database or of its set-up, and of no order."""
 
 
 class Attempt:
@@ -79,10 +83,10 @@ class Attempt:
     def run(self, order_ids: Sequence[str]) -> dict[str, int]:
         """Do it; see `orders.expiry.OrderExpiry.expire`."""
         self._numbers = self._schedule.start(self._lease, order_ids)
-        outage: StoreUnavailable | None = None
+        outage: OrdersError | None = None
         try:
             self._expire([order_id for order_id in self._numbers if not self._is_worn(order_id)])
-        except StoreUnavailable as error:
+        except OUTAGE as error:
             outage = error
         counts = self._settle(outage)
         counts["stale"] = len(order_ids) - len(self._numbers)
@@ -103,7 +107,7 @@ class Attempt:
             return
         try:
             self._verdicts |= self._decide(order_ids)
-        except StoreUnavailable:
+        except OUTAGE:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an order or its hook raises, its id must survive it
             if len(order_ids) == 1:
@@ -125,7 +129,7 @@ class Attempt:
             verdicts |= self._store.expire(list(early))
         return verdicts
 
-    def _settle(self, outage: StoreUnavailable | None) -> Counter[str]:
+    def _settle(self, outage: OrdersError | None) -> Counter[str]:
         """Carry out in Redis what became of each order, where the fence holds; return how many ended how."""
         counts: Counter[str] = Counter()
         settled: list[str] = []

@@ -122,11 +122,11 @@ class EmbeddedRedis:
         with Redis(port=self.port, socket_timeout=1) as client:
             while time.monotonic() < give_up and process.poll() is None:
                 try:
-                    client.ping()
+                    if client.info("server")["process_id"] == process.pid:  # and not another on the same port
+                        return
                 except RedisError:
-                    time.sleep(0.02)
-                else:
-                    return
+                    pass
+                time.sleep(0.02)
         self.stop()
         log = self.folder / "redis.log"
         told = "\n".join(log.read_text().splitlines()[-5:]) if log.exists() else "it wrote no log"

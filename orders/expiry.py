@@ -102,7 +102,9 @@ class OrderExpiry:
 
         Raises:
             ExpiryFailed: some orders could not be expired. They are scheduled for another attempt, or buried.
-            StoreUnavailable: the database could not do it now. All are scheduled for another attempt.
+            StoreUnavailable: the database could not do it now. All are scheduled for another attempt, and this one
+                does not count.
+            SchemaError: its table cannot serve. Likewise.
             ScheduleError: Redis failed. What is not settled is claimed again when its lease has run out.
         """
         attempt = Attempt(self.schedule, self.store, self.settings, lease, sleep=self._sleep, jitter=self._jitter)

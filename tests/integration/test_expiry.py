@@ -44,10 +44,8 @@ def with_store(shop: Shop, store: FailingStore) -> OrderExpiry:
 
 
 def attempts(redis: Redis) -> dict[str, int]:
-    return {
-        str(order_id, "utf-8"): int(number)
-        for order_id, number in cast("dict[bytes, bytes]", redis.hgetall("{orders}:attempts")).items()
-    }
+    counted = cast("dict[bytes, bytes]", redis.hgetall("{orders}:attempts"))
+    return {order_id.decode(): int(number) for order_id, number in counted.items()}
 
 
 def dead_letter(redis: Redis, order_id: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from orders.cli import processes
 from orders.cli.demo.plan import Event, draw
 from orders.cli.demo.shop import Shop
 from orders.cli.demo.view import View
-from orders.config import Settings
+from orders.config import PREFIX, Settings
 from orders.embedded import EmbeddedRedis
 from orders.errors import EmbeddedError
 from orders.expiry import OrderExpiry
@@ -25,7 +26,7 @@ START_TIMEOUT = 60.0
 """Seconds in which the workers must have swept for the first time."""
 
 PATIENCE = 3.0
-"""Sweep intervals that the last orders may take to be closed before the demo has failed."""
+"""Sweep intervals after the last deadline in which every order must be closed, or the demo has failed."""
 
 
 def demo(
@@ -37,6 +38,8 @@ def demo(
     seed: Annotated[int | None, typer.Option(help="Plays the same shop again.")] = None,
 ) -> None:
     """Play a shop on an embedded Redis, SQLite and real Celery processes; check that every order ended as it must."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]  # the demo is the same everywhere
     view = View(orders)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orders-demo-")))
@@ -54,8 +57,10 @@ def demo(
         children = stack.enter_context(_celery(environment, folder, workers))
         _wait_for_sweep(expiry, children, folder)
         with view:
-            _play(draw(orders, seconds, sweep_interval, seed), shop, view)
-            _wait_until_closed(shop, expiry, view)
+            events = draw(orders, seconds, sweep_interval, seed)
+            began = _play(events, shop, view)
+            last_deadline = max(event.at + event.timeout for event in events)
+            _wait_until_closed(shop, expiry, view, began + last_deadline + PATIENCE * sweep_interval)
         summary = shop.sum_up()
     view.show(summary)
     raise typer.Exit(0 if summary.is_right else 1)
@@ -85,18 +90,16 @@ def _wait_for_sweep(expiry: OrderExpiry, children: Sequence[Popen[bytes]], folde
         time.sleep(0.1)
 
 
-def _play(events: Sequence[Event], shop: Shop, view: View) -> None:
+def _play(events: Sequence[Event], shop: Shop, view: View) -> float:
     began = time.monotonic()
     for event in events:
         while (ahead := began + event.at - time.monotonic()) > 0:
             time.sleep(min(ahead, view.refresh(shop)))
         shop.act(event)
+    return began
 
 
-def _wait_until_closed(shop: Shop, expiry: OrderExpiry, view: View) -> None:
-    settings = expiry.settings
-    longest = 2 * settings.sweep_interval + 10 + PATIENCE * settings.sweep_interval
-    give_up = time.monotonic() + longest
+def _wait_until_closed(shop: Shop, expiry: OrderExpiry, view: View, give_up: float) -> None:
     while shop.counts().get("pending", 0) or expiry.schedule.stats()["scheduled"]:
         if time.monotonic() > give_up:
             return  # the summary tells what is left over

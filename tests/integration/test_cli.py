@@ -1,0 +1,114 @@
+"""The command line, on a real Redis and SQLite."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from orders.cli import app, main
+from orders.embedded import free_port
+from orders.errors import InvalidDeadline
+from tests.conftest import Shop
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'shop.db'}"
+
+
+@pytest.fixture(autouse=True)
+def _environment(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDERS_REDIS_URL", shop.settings.redis_url)
+    monkeypatch.setenv("ORDERS_DATABASE_URL", shop.settings.database_url)
+    monkeypatch.setattr("orders.api._current", shop.expiry)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("id_type", ["text", "integer", "uuid"])
+def test_init_db_creates_the_table_and_leaves_it_alone_the_second_time(shop: Shop, id_type: str) -> None:
+    assert run("init-db", "--id-type", id_type).output == "table orders: created\n"
+    assert run("init-db").output == "table orders: there already, left as it is\n"
+    shop.store.check()
+
+
+def test_enqueue_and_remove(shop: Shop) -> None:
+    assert run("enqueue", "42", "--expires-at", "2030-01-31T12:00:00+01:00").output == (
+        "42: due 2030-01-31T11:00:00+00:00\n"
+    )
+    assert shop.score("42") == 1_896_087_600
+    assert run("remove", "42").output == "42: removed\n"
+    assert run("remove", "42").output == "42: was not scheduled\n"
+
+
+def test_extend_tells_whether_the_order_was_pending(shop: Shop) -> None:
+    shop.create()
+    shop.place("42")
+    assert run("extend", "42", "--timeout", "60").output == "42: extended\n"
+    refused = run("extend", "43", "--timeout", "60")
+    assert (refused.exit_code, refused.output) == (1, "43: not pending, nothing changed\n")
+
+
+def test_sweep_expires_here_and_now(shop: Shop) -> None:
+    shop.create()
+    shop.place("1", "2", due=-5)
+    shop.place("3", status="paid", due=-5)
+    shop.place("4", due=5)  # left to the workers
+    assert json.loads(run("sweep", "--json").output) == {"claimed": 3, "expired": 2, "closed": 1}
+    assert run("sweep").output == "claimed 0\n"
+    assert [shop.status(order) for order in "1234"] == ["expired", "expired", "paid", "pending"]
+
+
+def test_stats_counts(shop: Shop) -> None:
+    shop.create()
+    shop.place("1", due=-5)
+    shop.place("2", due=500)
+    assert json.loads(run("stats", "--json").output) == {"scheduled": 2, "due": 1, "dead": 0}
+    shop.claim_and_expire()
+    assert json.loads(run("stats", "--json").output)["expired"] == 1
+    table = run("stats").output
+    assert "swept_at" in table
+    assert "scheduled" in table
+
+
+@pytest.mark.parametrize("moment", ["tomorrow", "2030-01-31T12:00:00"])
+def test_a_moment_that_is_none_is_refused(moment: str) -> None:
+    with pytest.raises(InvalidDeadline, match=moment if moment == "tomorrow" else "naive"):
+        run("enqueue", "42", "--expires-at", moment)
+
+
+def test_an_error_is_one_line_and_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["orders", "enqueue", "", "--timeout", "60"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: the order id is empty; accepted are 1 to 255 characters\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("ORDERS_LEASE", "soon", "error: ORDERS_LEASE is 'soon': accepted is a number of seconds"),
+        ("ORDERS_REDIS_URL", f"redis://127.0.0.1:{free_port()}", "error: Redis at ORDERS_REDIS_URL redis://127.0.0.1"),
+    ],
+)
+def test_a_process_of_its_own_says_what_is_wrong(setting: str, value: str, told: str) -> None:
+    command = [sys.executable, "-m", "orders.cli", "enqueue", "42"]
+    ran = subprocess.run(command, env={setting: value}, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(told)
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_wrong_setting_stops_celery_with_its_name() -> None:
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "report"]
+    ran = subprocess.run(command, env={"ORDERS_LEASE": "soon"}, capture_output=True, text=True, check=False)
+    assert ran.returncode != 0
+    assert "ORDERS_LEASE is 'soon': accepted is a number of seconds" in ran.stderr

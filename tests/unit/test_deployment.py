@@ -1,0 +1,78 @@
+"""The deployment files, as far as they can be checked without Docker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    services: dict[str, Any] = content["services"]
+    return services
+
+
+def test_the_compose_file_is_valid_by_the_compose_specification() -> None:
+    command = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+    checked = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_that_check_can_fail(tmp_path: Path) -> None:
+    wrong = tmp_path / "docker-compose.yml"
+    wrong.write_text("services: {redis: {imagee: redis}}")
+    command = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(wrong)]
+    checked = subprocess.run([sys.executable, "-m", *command], capture_output=True, check=False)
+    assert checked.returncode != 0
+
+
+def test_nothing_is_published_beyond_loopback(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:5555:5555"]
+
+
+def test_every_service_that_stays_up_has_a_health_check(services: dict[str, Any]) -> None:
+    assert set(services) == {"redis", "postgres", "init-db", "worker", "beat", "flower"}
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"init-db"}
+
+
+def test_redis_keeps_its_data_and_never_evicts(services: dict[str, Any]) -> None:
+    assert "--appendonly yes" in services["redis"]["command"]
+    assert "--maxmemory-policy noeviction" in services["redis"]["command"]
+    assert services["redis"]["volumes"] == ["redis:/data"]
+
+
+def test_flower_asks_for_a_login(services: dict[str, Any]) -> None:
+    assert services["flower"]["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
+
+
+def test_the_worker_can_be_scaled(services: dict[str, Any]) -> None:
+    assert "container_name" not in services["worker"]
+    assert "ports" not in services["worker"]
+
+
+def test_the_image_runs_without_root() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert "USER 10001" in lines
+    copied = {word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]}
+    assert all((ROOT / path).exists() for path in copied - {"--from=build", "/app"})
+
+
+def test_the_procfile_names_worker_beat_and_flower() -> None:
+    names = [line.partition(":")[0] for line in (ROOT / "Procfile").read_text().splitlines()]
+    assert names == ["worker", "beat", "flower"]
+
+
+def test_no_registry_and_no_path_of_a_machine_stands_in_the_requirements() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        text = path.read_text()
+        assert "://" not in text
+        assert "--hash=sha256:" in text
