@@ -50,6 +50,11 @@ beat_schedule = {
         # One that was not run by then is superseded.
         "options": {"expires": _settings.sweep_interval},
     },
+    "reconcile": {
+        "task": "orders.reconcile",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
 }
 # Nothing is to be remembered across restarts: no file, and a sweep when beat starts.
 beat_scheduler = "celery.beat:Scheduler"

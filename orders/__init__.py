@@ -4,7 +4,7 @@ An application schedules its orders with `enqueue`; the workers of the `tasks` p
 needs Redis and a database only: it imports neither Celery nor `tasks`.
 """
 
-from orders.api import configure, current, enqueue, enqueue_many, extend, remove
+from orders.api import configure, current, enqueue, enqueue_many, explain, extend, remove
 from orders.config import Settings
 from orders.errors import (
     ConfigError,
@@ -20,6 +20,7 @@ from orders.errors import (
     StoreUnavailable,
 )
 from orders.expiry import OrderExpiry
+from orders.explanation import Explanation
 
 __all__ = [  # noqa: RUF022 - by topic
     # What an application calls
@@ -27,11 +28,13 @@ __all__ = [  # noqa: RUF022 - by topic
     "enqueue_many",
     "extend",
     "remove",
+    "explain",
     # Settings, and instances of one's own
     "Settings",
     "configure",
     "current",
     "OrderExpiry",
+    "Explanation",
     # Errors
     "OrdersError",
     "ConfigError",

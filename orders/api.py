@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from orders.config import Settings
 from orders.expiry import OrderExpiry
+from orders.explanation import Explanation
 from orders.ids import OrderId
 
 _current: OrderExpiry | None = None
@@ -105,3 +106,17 @@ def remove(order_id: OrderId) -> bool:
         ScheduleUnavailable: Redis is unreachable or did not answer in time.
     """
     return current().remove(order_id)
+
+
+def explain(order_id: OrderId) -> Explanation:
+    """Tell what is known about an order, and what will happen to it next.
+
+    Args:
+        order_id: the order's id.
+
+    Raises:
+        InvalidOrderId: the id is none.
+        StoreError: the database failed.
+        ScheduleUnavailable: Redis is unreachable or did not answer in time.
+    """
+    return current().explain(order_id)

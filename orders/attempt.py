@@ -145,10 +145,10 @@ class Attempt:
                 moves.append(Move(order_id, verdict.due))
             elif outage and order_id not in self._errors and not self._is_worn(order_id):
                 counts["postponed"] += 1
-                moves.append(Move(order_id, self._after(OUTAGE_BACKOFF), attempts=number - 1))
+                moves.append(self._retry(order_id, OUTAGE_BACKOFF, number - 1, str(outage)))
             elif number < self._settings.max_attempts:
                 counts["retried"] += 1
-                moves.append(Move(order_id, self._after(BACKOFF * 2 ** (number - 1)), attempts=number))
+                moves.append(self._retry(order_id, BACKOFF * 2 ** (number - 1), number, self._reason(order_id)))
             else:
                 counts["buried"] += 1
                 letters.append((order_id, self._letter(order_id)))
@@ -160,8 +160,9 @@ class Attempt:
             self._schedule.bury(self._lease, letters)
         return counts
 
-    def _after(self, seconds: float) -> float:
-        return self._now + min(seconds, MAX_BACKOFF) * (1 + self._jitter() / 2)
+    def _retry(self, order_id: str, seconds: float, attempts: int, error: str) -> Move:
+        retry_at = self._now + min(seconds, MAX_BACKOFF) * (1 + self._jitter() / 2)
+        return Move(order_id, retry_at, attempts, {"error": error, "at": self._now, "retry_at": retry_at})
 
     @cached_property
     def _now(self) -> float:

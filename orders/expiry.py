@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +13,9 @@ from orders import ids
 from orders.attempt import Attempt
 from orders.clock import Clock, SystemClock, resolve_deadline
 from orders.config import Settings
+from orders.explanation import Explanation, explain
 from orders.ids import OrderId
+from orders.reconciling import Reconciled, reconcile
 from orders.schedule import Schedule
 from orders.sql import SqlStore
 from orders.store import OrderStore
@@ -109,6 +112,34 @@ class OrderExpiry:
         """
         attempt = Attempt(self.schedule, self.store, self.settings, lease, sleep=self._sleep, jitter=self._jitter)
         return attempt.run(list(order_ids))
+
+    def reconcile(
+        self,
+        *,
+        everything: bool = False,
+        dry_run: bool = False,
+        seconds: float = math.inf,
+        progress: Callable[[Reconciled], None] = lambda _: None,
+    ) -> Reconciled:
+        """Schedule pending rows that the schedule lacks; see `orders.reconcile.reconcile`."""
+        return reconcile(
+            self.schedule,
+            self.store,
+            self.settings,
+            everything=everything,
+            dry_run=dry_run,
+            seconds=seconds,
+            progress=progress,
+        )
+
+    def explain(self, order_id: OrderId) -> Explanation:
+        """Tell what is known about an order, and what will happen to it next; see `orders.explain`."""
+        return explain(ids.parse(order_id), self.schedule, self.store, self.settings)
+
+    def close(self) -> None:
+        """Close the connections to Redis and to the database."""
+        self.schedule.close()
+        self.store.close()
 
     def _deadline(self, expires_at: datetime | None, timeout: float | timedelta | None) -> datetime:
         return resolve_deadline(self._clock, expires_at=expires_at, timeout=timeout, default=self.settings.timeout)

@@ -18,6 +18,11 @@ class Keys:
         return self._beside("attempts")
 
     @property
+    def failures(self) -> str:
+        """Hash: order id → the error of its last attempt, as JSON."""
+        return self._beside("failures")
+
+    @property
     def dead(self) -> str:
         """Hash: order id → its dead letter, as JSON."""
         return self._beside("dead")

@@ -7,6 +7,7 @@ Each verb is one Lua script in `scripts/`, so each is atomic, and one round trip
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,24 @@ class Move:
     due: float
     attempts: int = 0
     """The attempts that count from now on."""
+    failure: dict[str, Any] | None = None
+    """Why it goes there, if an attempt failed: "error" and "at"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the schedule knows about one id."""
+
+    now: float
+    """Redis's clock, in Unix seconds."""
+    due: float | None
+    """The instant of its score, in Unix seconds; None if it is not scheduled."""
+    attempts: int
+    """How many attempts were started and did not end well."""
+    failure: dict[str, Any] | None
+    """The error of the last one."""
+    letter: dict[str, Any] | None
+    """Its dead letter."""
 
 
 class Schedule:
@@ -77,14 +96,15 @@ class Schedule:
         self._redis = redis
         self._settings = settings
         self._keys = keys = Keys(settings.key)
-        lease = [keys.schedule, keys.attempts]
-        self._enqueue = self._script("enqueue", [*lease, keys.dead])
-        self._claim = self._script("claim", [*lease, keys.stats])
-        self._start = self._script("start", lease)
-        self._settle = self._script("settle", [*lease, keys.stats])
-        self._reschedule = self._script("reschedule", lease)
-        self._bury = self._script("bury", [*lease, keys.dead, keys.stats])
-        self._remove = self._script("remove", [*lease, keys.dead])
+        tried = [keys.schedule, keys.attempts, keys.failures]
+        self._enqueue = self._script("enqueue", [*tried, keys.dead])
+        self._adopt = self._script("adopt", [keys.schedule, keys.dead, keys.stats])
+        self._claim = self._script("claim", [keys.schedule, keys.attempts, keys.stats])
+        self._start = self._script("start", [keys.schedule, keys.attempts])
+        self._settle = self._script("settle", [*tried, keys.stats])
+        self._reschedule = self._script("reschedule", tried)
+        self._bury = self._script("bury", [*tried, keys.dead, keys.stats])
+        self._remove = self._script("remove", [*tried, keys.dead])
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -102,10 +122,11 @@ class Schedule:
 
     def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
-        return sum(
-            self._enqueue([part for order_id, due in chunk for part in (self._score(due), ids.encode(order_id))])
-            for chunk in _chunks(entries)
-        )
+        return sum(self._enqueue(self._pairs(chunk)) for chunk in _chunks(entries))
+
+    def adopt(self, entries: Iterable[tuple[str, float]]) -> int:
+        """Schedule ids that are neither scheduled nor buried; return how many there were."""
+        return sum(self._adopt(self._pairs(chunk)) for chunk in _chunks(entries))
 
     def claim(self, limit: int) -> Claim:
         """Lease at most *limit* ids (and at most `CHUNK`) that fall due before now plus the lookahead."""
@@ -143,32 +164,20 @@ class Schedule:
     def reschedule(self, lease: float, moves: Iterable[Move]) -> int:
         """Move ids whose lease still holds to another instant; return how many."""
         return sum(
-            self._reschedule(
-                [repr(lease)]
-                + [part for move in chunk for part in (ids.encode(move.order_id), self._score(move.due), move.attempts)]
-            )
+            self._reschedule([repr(lease), *(part for move in chunk for part in self._parts(move))])
             for chunk in _chunks(moves)
         )
 
     def bury(self, lease: float, letters: Iterable[tuple[str, str]]) -> int:
         """Move ids whose lease still holds to the dead letters, each with its letter (JSON); return how many."""
         return sum(
-            self._bury(
-                [
-                    repr(lease),
-                    *(part for order_id, letter in chunk for part in (ids.encode(order_id), letter)),
-                ]
-            )
+            self._bury([repr(lease), *(part for order_id, letter in chunk for part in (ids.encode(order_id), letter))])
             for chunk in _chunks(letters)
         )
 
     def remove(self, order_ids: Iterable[str]) -> int:
         """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
         return sum(self._remove([ids.encode(order_id) for order_id in chunk]) for chunk in _chunks(order_ids))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._redis.close()
 
     def due(self, *, ahead: float = 0.0) -> int:
         """Return how many ids fall due before now plus *ahead* seconds, leases that have run out included."""
@@ -181,19 +190,95 @@ class Schedule:
             seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
 
+    def uncovered(self, order_ids: Sequence[str]) -> list[str]:
+        """Return those ids that are neither scheduled nor buried: what `adopt` would add."""
+        members: list[Any] = [ids.encode(order_id) for order_id in order_ids]
+        with _translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.zmscore(self._keys.schedule, members)
+            pipeline.hmget(self._keys.dead, members)
+            scores, letters = pipeline.execute()
+        return [
+            order_id
+            for order_id, score, letter in zip(order_ids, scores, letters, strict=True)
+            if score is None and letter is None
+        ]
+
+    def entry(self, order_id: str) -> Entry:
+        """Return what is known here about one id."""
+        member, keys = ids.encode(order_id), self._keys
+        with _translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.zscore(keys.schedule, member)
+            pipeline.hget(keys.attempts, member)
+            pipeline.hget(keys.failures, member)
+            pipeline.hget(keys.dead, member)
+            (seconds, microseconds), score, attempts, failure, letter = pipeline.execute()
+        return Entry(
+            now=seconds + microseconds / 1e6,
+            due=None if score is None else score + self._offset,
+            attempts=int(attempts or 0),
+            failure=failure and json.loads(failure),
+            letter=letter and json.loads(letter),
+        )
+
+    def dead(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the dead letters: id and letter, in no order. One that is buried meanwhile may be missed."""
+        with _translated(self._settings):
+            for member, letter in self._redis.hscan_iter(self._keys.dead, count=CHUNK):
+                yield ids.decode(member), json.loads(letter)
+
+    def drop(self, order_id: str) -> bool:
+        """Forget a dead letter; tell whether there was one."""
+        with _translated(self._settings):
+            return self._redis.hdel(self._keys.dead, ids.encode(order_id)) > 0
+
+    def swept_at(self) -> float | None:
+        """Return when the last sweep claimed, in Unix seconds by Redis's clock; None if none ever did."""
+        return self.noted("swept_at")
+
+    def noted(self, name: str) -> float | None:
+        """Return a number that was noted beside the counters; None if there is none."""
+        with _translated(self._settings):
+            value = self._redis.hget(self._keys.stats, name)
+        return None if value is None else float(value)
+
+    def note(self, name: str, value: float | None) -> None:
+        """Note a number beside the counters, or forget it."""
+        with _translated(self._settings):
+            if value is None:
+                self._redis.hdel(self._keys.stats, name)
+            else:
+                self._redis.hset(self._keys.stats, name, repr(value))
+
+    def count(self, counter: str) -> None:
+        """Add one to a counter."""
+        with _translated(self._settings):
+            self._redis.hincrby(self._keys.stats, counter, 1)
+
     def stats(self) -> dict[str, float]:
-        """Return the counters: pending, due, dead and what the scripts have counted so far."""
+        """Return how many are scheduled, due, started and dead, and what the scripts have counted so far."""
         keys = self._keys
         horizon = self._score(self.now())
-        with _translated(self._settings):
-            pipeline = self._redis.pipeline(transaction=False)
+        with _translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zcard(keys.schedule)
             pipeline.zcount(keys.schedule, "-inf", horizon)
+            pipeline.hlen(keys.attempts)
             pipeline.hlen(keys.dead)
             pipeline.hgetall(keys.stats)
-            scheduled, due, dead, counted = pipeline.execute()
+            scheduled, due, started, dead, counted = pipeline.execute()
         counters = {name.decode(): float(value) for name, value in counted.items()}
-        return {"scheduled": scheduled, "due": due, "dead": dead} | counters
+        return {"scheduled": scheduled, "due": due, "started": started, "dead": dead} | counters
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _pairs(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
+        return [part for order_id, due in entries for part in (self._score(due), ids.encode(order_id))]
+
+    def _parts(self, move: Move) -> tuple[Any, ...]:
+        failure = "" if move.failure is None else json.dumps(move.failure)
+        return ids.encode(move.order_id), self._score(move.due), move.attempts, failure
 
     @property
     def _offset(self) -> float:

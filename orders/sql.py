@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from orders import table
 from orders.clock import Clock, SystemClock
 from orders.config import mask
 from orders.errors import ConfigError, InvalidOrderId, StoreError, StoreUnavailable
-from orders.store import Outcome, Verdict
+from orders.store import Outcome, Pending, Row, Verdict
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -85,6 +85,36 @@ class SqlStore:
             )
         return result.rowcount > 0
 
+    def row(self, order_id: str) -> Row | None:
+        """Return what an order's row says; None if there is none.
+
+        Raises:
+            InvalidOrderId: the id column cannot hold this id.
+        """
+        orders = self._orders
+        is_pending = sa.case((orders.status == self._pending, 1), else_=0)
+        select = sa.select(orders.status, orders.deadline, is_pending).where(orders.id == orders.key(order_id))
+        with self._transaction(reading=True) as connection:
+            found = connection.execute(select).first()
+        return None if found is None else Row(str(found[0]), found[1], bool(found[2]))
+
+    def pending(self, *, overdue: float | None, after: Pending | None, limit: int) -> Sequence[Pending]:
+        """Return a page of pending rows by deadline and id, from behind *after*; see `OrderStore.pending`."""
+        orders = self._orders
+        select = (
+            sa.select(orders.id, orders.deadline)
+            .where(orders.status == self._pending, orders.deadline.is_not(None))
+            .order_by(orders.deadline, orders.id)
+            .limit(limit)
+        )
+        if overdue is not None:
+            select = select.where(orders.deadline <= self._ago(overdue))
+        if after is not None:
+            select = select.where(self._behind(after))
+        with self._transaction(reading=True) as connection:
+            rows = connection.execute(select).all()
+        return [Pending(orders.member(key), deadline, key) for key, deadline in rows]
+
     def create_table(self, id_type: table.IdType) -> bool:
         """Create the default table and its index; tell whether it was missing."""
         with self._transaction() as connection:
@@ -139,6 +169,23 @@ class SqlStore:
         if deadline is None:
             return Verdict(Outcome.INVALID, reason=f"the row is pending, and its {self._orders.deadline.name} is NULL")
         return Verdict(Outcome.NOT_DUE, due=deadline.timestamp(), wait=(deadline - now).total_seconds())
+
+    def _behind(self, row: Pending) -> sa.ColumnElement[bool]:
+        deadline, id_ = self._orders.deadline, self._orders.id
+        if row.key is None:
+            return deadline >= row.deadline
+        if self._dialect in {"mysql", "mariadb"}:
+            # These compare rows without an index; in this form they use it.
+            return sa.and_(deadline >= row.deadline, sa.or_(deadline > row.deadline, id_ > row.key))
+        return sa.tuple_(deadline, id_) > sa.tuple_(
+            sa.literal(row.deadline, deadline.type), sa.literal(row.key, id_.type)
+        )
+
+    def _ago(self, seconds: float) -> sa.ColumnElement[datetime]:
+        ago = timedelta(seconds=seconds)
+        if self._clock is not None:
+            return sa.literal(self._clock.now() - ago, self._orders.deadline.type)
+        return self._now - sa.literal(ago, sa.Interval())
 
     @cached_property
     def _engine(self) -> sa.Engine:

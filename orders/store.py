@@ -37,6 +37,26 @@ class Verdict:
     """With MISSING and INVALID, what is wrong."""
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an order's row says."""
+
+    status: str
+    deadline: datetime | None
+    is_pending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A pending row, as reconciling finds it."""
+
+    order_id: str
+    """As the schedule names it."""
+    deadline: datetime
+    key: object
+    """As the id column holds it; None stands before all ids."""
+
+
 class OrderStore(Protocol):
     """The orders table. Each method is one transaction, and raises `orders.errors.StoreError` if that fails."""
 
@@ -46,4 +66,22 @@ class OrderStore(Protocol):
 
     def extend(self, order_id: str, deadline: datetime) -> bool:
         """Give a pending order another deadline; tell whether it was pending."""
+        ...
+
+    def row(self, order_id: str) -> Row | None:
+        """Return what an order's row says; None if there is none."""
+        ...
+
+    def pending(self, *, overdue: float | None, after: Pending | None, limit: int) -> Sequence[Pending]:
+        """Return a page of pending rows by deadline and id, from behind *after*.
+
+        Args:
+            overdue: only those whose deadline passed this many seconds ago; None for all that have one.
+            after: the last row of the page before, None for the first page.
+            limit: how many rows a page has.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
         ...

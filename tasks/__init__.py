@@ -2,6 +2,10 @@
 
 from tasks.app import app
 from tasks.expire import expire
+from tasks.reconcile import reconcile
 from tasks.sweep import sweep
+from tasks.watch import SweepWatch
 
-__all__ = ["app", "expire", "sweep"]
+app.steps["consumer"].add(SweepWatch)
+
+__all__ = ["app", "expire", "reconcile", "sweep"]

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from orders.cli import schedule
+from orders.cli import dead, schedule
 from orders.cli.demo import demo
 from orders.cli.up import up
 from orders.errors import OrdersError
@@ -22,7 +22,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(up)
 for verb in schedule.VERBS:
-    app.command(verb.__name__.strip("_").replace("_", "-"))(verb)
+    app.command(verb.__name__.replace("_", "-"))(verb)
+app.add_typer(dead.app, name="dead")
 
 
 def main() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from orders import api
@@ -36,7 +39,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def init_db(*, id_type: Annotated[IdType, typer.Option(help="What ids are: text, integer or uuid.")] = "text") -> None:
     """Create the default orders table, with the index on overdue rows."""
     settings = Settings()
-    created = SqlStore(settings).create_table(id_type)
+    with closing(SqlStore(settings)) as store:
+        created = store.create_table(id_type)
     typer.echo(f"table {settings.table}: {'created' if created else 'there already, left as it is'}")
 
 
@@ -77,11 +81,46 @@ def stats(*, as_json: AsJson = False) -> None:
 def sweep(*, as_json: AsJson = False) -> None:
     """Expire what is due here and now, without Celery: for when no worker runs."""
     settings = Settings().model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
-    expiry = OrderExpiry.connect(settings)
-    here = _Here(expiry)
-    swept = run_sweep(expiry.schedule, here, settings)
+    with closing(OrderExpiry.connect(settings)) as expiry:
+        here = _Here(expiry)
+        swept = run_sweep(expiry.schedule, here, settings)
     report = {"claimed": swept.claimed, **here.counts}
     typer.echo(json.dumps(report) if as_json else "  ".join(f"{name} {count}" for name, count in report.items()))
+
+
+def reconcile(
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also orders that are not overdue: after Redis has lost its data.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Schedule pending orders that the schedule lacks, as the database has them."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed} pending orders seen"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        found = api.current().reconcile(
+            everything=everything, dry_run=dry_run, progress=lambda so_far: bar.update(task, completed=so_far.seen)
+        )
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+        return
+    typer.echo(f"{found.seen} pending orders seen, {found.added} {'lacking' if dry_run else 'scheduled'}")
+
+
+def explain(order_id: OrderIdArgument, *, as_json: AsJson = False) -> None:
+    """Tell what is known about an order, and what will happen to it next."""
+    known = api.explain(order_id)
+    if as_json:
+        typer.echo(json.dumps(known.as_json()))
+        return
+    table = Table(show_header=False)
+    for name, value in known.as_json().items():
+        if value not in (None, 0):
+            table.add_row(name.replace("_", " "), str(value))
+    Console(soft_wrap=False).print(table)
 
 
 class _Here:
@@ -110,4 +149,4 @@ def _moment(text: str | None) -> datetime | None:
         ) from error
 
 
-VERBS: tuple[Any, ...] = (init_db, enqueue, extend, remove, stats, sweep)
+VERBS: tuple[Any, ...] = (init_db, enqueue, extend, remove, explain, stats, sweep, reconcile)

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +63,8 @@ def _parts(folder: Path) -> Iterator[dict[str, str]]:
         if not os.environ.get("ORDERS_DATABASE_URL"):
             folder.mkdir(parents=True, exist_ok=True)
             database_url = f"sqlite:///{(folder / 'orders.db').resolve()}"
-            SqlStore(Settings.of({"DATABASE_URL": database_url})).create_table("text")
+            with closing(SqlStore(Settings.of({"DATABASE_URL": database_url}))) as store:
+                store.create_table("text")
         yield {"ORDERS_REDIS_URL": redis_url, "ORDERS_DATABASE_URL": database_url}
 
 

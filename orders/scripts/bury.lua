@@ -1,6 +1,6 @@
 -- Move orders that cannot be expired to the dead letters, where the token still holds their lease.
 --
--- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 dead (hash)   4 stats (hash)
+-- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 stats (hash)
 -- ARGV  1 token   2… pairs: id, dead letter (JSON)
 -- Returns the number of ids buried.
 
@@ -11,13 +11,14 @@ for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   local score = redis.call('ZSCORE', KEYS[1], id)
   if score and tonumber(score) == token then
-    redis.call('HSET', KEYS[3], id, ARGV[i + 1])
+    redis.call('HSET', KEYS[4], id, ARGV[i + 1])
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
+    redis.call('HDEL', KEYS[3], id)
     buried = buried + 1
   end
 end
 
-redis.call('HINCRBY', KEYS[4], 'buried', buried)
+redis.call('HINCRBY', KEYS[5], 'buried', buried)
 
 return buried

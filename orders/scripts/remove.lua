@@ -1,6 +1,6 @@
 -- Take orders out, whoever holds their lease: the shop has paid, cancelled or deleted them.
 --
--- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 dead (hash)
+-- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)
 -- ARGV  ids
 -- Returns the number of ids that were scheduled or buried.
 
@@ -8,8 +8,9 @@ local removed = 0
 
 for _, id in ipairs(ARGV) do
   local scheduled = redis.call('ZREM', KEYS[1], id)
-  local buried = redis.call('HDEL', KEYS[3], id)
+  local buried = redis.call('HDEL', KEYS[4], id)
   redis.call('HDEL', KEYS[2], id)
+  redis.call('HDEL', KEYS[3], id)
   removed = removed + math.max(scheduled, buried)
 end
 

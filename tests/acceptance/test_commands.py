@@ -65,9 +65,10 @@ def test_the_demo_draws_a_live_table_on_a_terminal() -> None:
 
 def test_the_demo_fails_if_an_order_is_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
     # given that no worker runs
-    monkeypatch.setattr("orders.cli.demo._celery", lambda *_: nullcontext([]))
-    monkeypatch.setattr("orders.cli.demo._wait_for_sweep", lambda *_: None)
-    arguments = ["demo", "--orders", "3", "--seconds", "5", "--sweep-interval", "0.5", "--seed", "7"]
+    module = sys.modules["orders.cli.demo"]  # the package has a function of that name
+    monkeypatch.setattr(module, "_celery", lambda *_: nullcontext([]))
+    monkeypatch.setattr(module, "_wait_for_sweep", lambda *_: None)
+    arguments = ["demo", "--orders", "20", "--seconds", "5", "--sweep-interval", "0.5", "--seed", "7"]
     ran = CliRunner().invoke(app, arguments)
     assert ran.exit_code == 1, ran.output
     assert "Something went wrong" in ran.output

@@ -70,7 +70,7 @@ def test_stats_counts(shop: Shop) -> None:
     shop.create()
     shop.place("1", due=-5)
     shop.place("2", due=500)
-    assert json.loads(run("stats", "--json").output) == {"scheduled": 2, "due": 1, "dead": 0}
+    assert json.loads(run("stats", "--json").output) == {"scheduled": 2, "due": 1, "started": 0, "dead": 0}
     shop.claim_and_expire()
     assert json.loads(run("stats", "--json").output)["expired"] == 1
     table = run("stats").output

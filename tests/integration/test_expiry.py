@@ -14,15 +14,16 @@ from redis import Redis
 from orders import attempt
 from orders.errors import ExpiryFailed, StoreError, StoreUnavailable
 from orders.expiry import OrderExpiry
+from orders.sql import SqlStore
 from orders.store import Outcome, Verdict
 from tests.conftest import Shop
 
 
-class FailingStore:
+class FailingStore(SqlStore):
     """A store in which some orders fail, or everything does."""
 
     def __init__(self, shop: Shop, *poison: str, outage: bool = False) -> None:
-        self._store = shop.store
+        super().__init__(shop.settings, engine=shop.engine)
         self._poison = set(poison)
         self._outage = outage
         self.calls: list[Sequence[str]] = []
@@ -33,10 +34,7 @@ class FailingStore:
             raise StoreUnavailable("the database is down")
         if poison := self._poison.intersection(order_ids):
             raise ValueError(f"no stock for {sorted(poison)}")
-        return self._store.expire(order_ids)
-
-    def extend(self, order_id: str, deadline: datetime) -> bool:
-        raise NotImplementedError
+        return super().expire(order_ids)
 
 
 def with_store(shop: Shop, store: FailingStore) -> OrderExpiry:

@@ -134,6 +134,7 @@ def test_settle_takes_out_and_counts(schedule: Schedule, redis: Redis) -> None:
     assert schedule.stats() == {
         "scheduled": 0,
         "due": 0,
+        "started": 0,
         "dead": 0,
         "swept_at": pytest.approx(claim.now),
         "expired": 1,

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import Annotated
@@ -52,8 +52,8 @@ def demo(
             "ORDERS_SWEEP_INTERVAL": str(sweep_interval),
         }
         settings = Settings.of({name.removeprefix("ORDERS_"): value for name, value in environment.items()})
-        expiry = OrderExpiry.connect(settings)
-        shop = Shop(expiry)
+        expiry = stack.enter_context(closing(OrderExpiry.connect(settings)))
+        shop = stack.enter_context(closing(Shop(expiry)))
         children = stack.enter_context(_celery(environment, folder, workers))
         _wait_for_sweep(expiry, children, folder)
         with view:

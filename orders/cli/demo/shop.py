@@ -5,6 +5,7 @@ The audit is a trigger of the database: it writes a row whenever the state of an
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -70,10 +71,16 @@ class Shop:
         self._engine = create_engine(expiry.settings.database_url)
         self._accepted: set[int] = set()
         self._refused: set[int] = set()
-        SqlStore(expiry.settings).create_table("integer")
+        with closing(SqlStore(expiry.settings)) as store:
+            store.create_table("integer")
         with self._engine.begin() as connection:
             for statement in _AUDIT:
                 connection.exec_driver_sql(statement)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+        self._engine.dispose()
 
     def act(self, event: Event) -> None:
         """Do what the plan says."""

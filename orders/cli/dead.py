@@ -1,0 +1,76 @@
+"""``orders dead``: the orders that could not be expired, and why."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orders import api, ids
+from orders.cli.schedule import AsJson, OrderIdArgument
+
+app = typer.Typer(help="The orders that could not be expired, and why.", no_args_is_help=True)
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Their ids.")]
+All = Annotated[bool, typer.Option("--all", help="All of them.")]
+
+
+@app.command("list")
+def list_(*, as_json: AsJson = False) -> None:
+    """List the dead letters, the oldest first."""
+    letters = sorted(api.current().schedule.dead(), key=lambda item: float(item[1]["buried_at"]))
+    if as_json:
+        typer.echo(json.dumps([{"order_id": order_id, **letter} for order_id, letter in letters]))
+        return
+    table = Table("order", "buried", "attempts", "reason")
+    for order_id, letter in letters:
+        table.add_row(ids.printable(order_id), _moment(letter), str(letter["attempts"]), str(letter["reason"]))
+    Console().print(table if letters else "no dead letters")
+
+
+@app.command()
+def show(order_id: OrderIdArgument) -> None:
+    """Show one dead letter."""
+    letter = api.current().schedule.entry(order_id).letter
+    if letter is None:
+        typer.echo(f"{order_id}: no dead letter")
+        raise typer.Exit(1)
+    typer.echo(f"{order_id}: buried {_moment(letter)} after {letter['attempts']} attempts\n{letter['reason']}")
+
+
+@app.command()
+def retry(order_ids: Ids = None, *, everything: All = False) -> None:
+    """Schedule buried orders again, due now, with all their attempts."""
+    schedule = api.current().schedule
+    chosen = _chosen(order_ids, everything=everything)
+    schedule.enqueue((order_id, schedule.now()) for order_id in chosen)
+    typer.echo(f"{len(chosen)} scheduled again")
+
+
+@app.command()
+def drop(order_ids: Ids = None, *, everything: All = False) -> None:
+    """Forget dead letters; the rows of these orders stay as they are."""
+    schedule = api.current().schedule
+    dropped = sum(schedule.drop(order_id) for order_id in _chosen(order_ids, everything=everything))
+    typer.echo(f"{dropped} dropped")
+
+
+def _chosen(order_ids: list[str] | None, *, everything: bool) -> list[str]:
+    """Return those of the ids that are buried."""
+    if bool(order_ids) == everything:
+        raise typer.BadParameter("name the orders, or say --all")
+    schedule = api.current().schedule
+    if everything:
+        return [order_id for order_id, _ in schedule.dead()]
+    chosen = [order_id for order_id in order_ids or [] if schedule.entry(order_id).letter]
+    for order_id in set(order_ids or []) - set(chosen):
+        typer.echo(f"{order_id}: no dead letter", err=True)
+    return chosen
+
+
+def _moment(letter: dict[str, Any]) -> str:
+    return f"{datetime.fromtimestamp(letter['buried_at'], UTC):%Y-%m-%d %H:%M:%S}Z"

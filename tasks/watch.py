@@ -1,0 +1,62 @@
+"""A worker's eye on the sweeps: if they stop, it sends one itself, to a queue that it consumes itself."""
+
+import logging
+import time
+from typing import Any
+
+from celery import bootsteps
+
+import orders
+from orders.errors import ScheduleError
+from tasks.sweep import sweep
+
+logger = logging.getLogger(__name__)
+
+MISSED = 3
+"""Sweep intervals without a sweep after which beat counts as dead."""
+
+
+class SweepWatch(bootsteps.StartStopStep):
+    """Looks once per sweep interval at when the last sweep was, whoever did it."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **_: Any) -> None:
+        self._consumer = consumer
+        self._timer: Any = None
+        self._began = 0.0
+
+    def start(self, consumer: Any) -> None:
+        """Begin to look; called by Celery when the worker consumes."""
+        self._began = time.monotonic()
+        interval = orders.current().settings.sweep_interval
+        self._timer = consumer.timer.call_repeatedly(interval, self.look)
+
+    def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Look no more; called by Celery when the worker stops."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def look(self) -> None:
+        """Send a sweep if none was done for too long."""
+        expiry = orders.current()
+        patience = MISSED * expiry.settings.sweep_interval
+        try:
+            swept_at = expiry.schedule.swept_at()
+            silent = time.monotonic() - self._began if swept_at is None else expiry.schedule.now() - swept_at
+            if silent <= patience or time.monotonic() - self._began <= patience:
+                return
+            expiry.schedule.count("rescued")
+        except ScheduleError as error:
+            logger.warning("cannot tell when the last sweep was: %s", error)
+            return
+        queue = next(iter(self._consumer.task_consumer.queues)).name
+        logger.error(
+            "NO SWEEP for %.0f s, and one is due every %g s: is beat running? This worker sweeps instead, through "
+            "its queue %s",
+            silent,
+            expiry.settings.sweep_interval,
+            queue,
+        )
+        sweep.apply_async(queue=queue, expires=expiry.settings.sweep_interval)
