@@ -79,6 +79,7 @@ class Attempt:
         self._numbers: dict[str, int] = {}
         self._verdicts: dict[str, Verdict] = {}
         self._errors: dict[str, Exception] = {}
+        self._waited: set[str] = set()
 
     def run(self, order_ids: Sequence[str]) -> dict[str, int]:
         """Do it; see `orders.expiry.OrderExpiry.expire`."""
@@ -106,28 +107,31 @@ class Attempt:
         if not order_ids:
             return
         try:
-            self._verdicts |= self._decide(order_ids)
+            verdicts = self._store.expire(order_ids)
         except OUTAGE:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an order or its hook raises, its id must survive it
             if len(order_ids) == 1:
                 self._errors[order_ids[0]] = error
+                self._verdicts.pop(order_ids[0], None)
                 return
             for order_id in order_ids:
                 self._expire([order_id])
+            return
+        self._verdicts |= verdicts
+        self._expire(self._wait_for(verdicts))
 
-    def _decide(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        verdicts = dict(self._store.expire(order_ids))
+    def _wait_for(self, verdicts: Mapping[str, Verdict]) -> Sequence[str]:
+        """Wait, once, for orders that are due in a moment: the next sweep would come a whole interval late."""
         early = {
             order_id: max(verdict.wait, 0.0)
             for order_id, verdict in verdicts.items()
-            if verdict.outcome is Outcome.NOT_DUE and verdict.wait <= SKEW
+            if verdict.outcome is Outcome.NOT_DUE and verdict.wait <= SKEW and order_id not in self._waited
         }
         if early:
-            # The next sweep would come to it too, only a whole interval late.
+            self._waited.update(early)
             self._sleep(max(early.values()))
-            verdicts |= self._store.expire(list(early))
-        return verdicts
+        return list(early)
 
     def _settle(self, outage: OrdersError | None) -> Counter[str]:
         """Carry out in Redis what became of each order, where the fence holds; return how many ended how."""

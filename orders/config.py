@@ -34,8 +34,10 @@ Status = Annotated[str, Field(min_length=1, max_length=255, description=_STATUS)
 
 def _redis_url(data: dict[str, Any]) -> str:
     url: str = data["redis_url"]
-    # Kombu has its own word for a socket.
-    return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
+    if not url.startswith("unix://"):
+        return url
+    # Kombu has its own words for a socket and for the database on it.
+    return "redis+socket://" + re.sub(r"([?&])db=", r"\1virtual_host=", url.removeprefix("unix://"))
 
 
 def _lookahead(data: dict[str, Any]) -> float:
@@ -141,7 +143,8 @@ class Settings(BaseSettings):
         if self.lease <= self.lookahead:
             # A sweep would take over what it has just claimed.
             raise ValueError(
-                f"ORDERS_LEASE is {self.lease:g}: accepted is more than ORDERS_LOOKAHEAD, which is {self.lookahead:g}"
+                f"ORDERS_LEASE is {self.lease:g}: accepted is more than ORDERS_LOOKAHEAD, which is {self.lookahead:g} "
+                "(if it is not set: 1.1 times ORDERS_SWEEP_INTERVAL)"
             )
         _distinct(self, "id_column", "status_column", "deadline_column")
         _distinct(self, "pending", "paid", "expired")

@@ -14,7 +14,7 @@ class Keys:
 
     @property
     def attempts(self) -> str:
-        """Hash: order id → how often its expiry has been started and has not ended yet."""
+        """Hash: order id → how many attempts at it were started and did not end well, or have not ended yet."""
         return self._beside("attempts")
 
     @property

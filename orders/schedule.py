@@ -45,7 +45,7 @@ class Claimed:
     due: float
     """Its deadline as the schedule had it, or the end of the lease that has run out: Unix seconds."""
     attempts: int
-    """How many attempts at it were started before, and did not end."""
+    """How many attempts at it were started before, and did not end well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,8 @@ class SqlStore:
                 yield connection
         except exc.DBAPIError as error:
             raise _translate(error, self._settings) from error
+        except exc.TimeoutError as error:
+            raise StoreUnavailable(f"no database connection became free in time: {error}") from error
 
 
 _MISSING = Verdict(Outcome.MISSING, reason="the table has no such row")

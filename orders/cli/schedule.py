@@ -17,7 +17,7 @@ from rich.table import Table
 
 from orders import api
 from orders.config import Settings
-from orders.errors import InvalidDeadline
+from orders.errors import ExpiryFailed, InvalidDeadline
 from orders.expiry import OrderExpiry
 from orders.sql import SqlStore
 from orders.sweep import Dispatch
@@ -86,6 +86,8 @@ def sweep(*, as_json: AsJson = False) -> None:
         swept = run_sweep(expiry.schedule, here, settings)
     report = {"claimed": swept.claimed, **here.counts}
     typer.echo(json.dumps(report) if as_json else "  ".join(f"{name} {count}" for name, count in report.items()))
+    if here.failures:
+        raise ExpiryFailed("; ".join(here.failures))
 
 
 def reconcile(
@@ -129,13 +131,18 @@ class _Here:
     def __init__(self, expiry: OrderExpiry) -> None:
         self._expiry = expiry
         self.counts: Counter[str] = Counter()
+        self.failures: list[str] = []
 
     def backlog(self) -> int:
         return 0
 
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
-            self.counts.update(self._expiry.expire(dispatch.order_ids, dispatch.lease))
+            try:
+                self.counts.update(self._expiry.expire(dispatch.order_ids, dispatch.lease))
+            except ExpiryFailed as error:  # that order is tried again or buried; the others wait for nobody
+                self.counts["failed"] += 1
+                self.failures.append(str(error))
 
 
 def _moment(text: str | None) -> datetime | None:
