@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -134,6 +135,10 @@ class Shop:
 
     def score(self, order_id: str) -> float | None:
         return self.redis.zscore("orders", order_id)
+
+    def schedule_as_dict(self) -> dict[str, float]:
+        entries = cast("list[tuple[bytes, float]]", self.redis.zrange("orders", 0, -1, withscores=True))
+        return {member.decode(): score for member, score in entries}
 
     def claim_and_expire(self, *order_ids: str) -> dict[str, int]:
         claim = self.schedule.claim(100)

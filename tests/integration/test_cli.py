@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from orders.cli import app, main
 from orders.embedded import free_port
-from orders.errors import InvalidDeadline
+from orders.errors import ExpiryFailed, InvalidDeadline
 from tests.conftest import Shop
 
 
@@ -112,3 +112,60 @@ def test_a_wrong_setting_stops_celery_with_its_name() -> None:
     ran = subprocess.run(command, env={"ORDERS_LEASE": "soon"}, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
     assert "ORDERS_LEASE is 'soon': accepted is a number of seconds" in ran.stderr
+
+
+def bury(shop: Shop, *order_ids: str) -> None:
+    for number, order_id in enumerate(order_ids):
+        letter = {"reason": f"no stock [{order_id}]", "attempts": 10, "buried_at": 1_900_000_000 + number}
+        shop.redis.hset("{orders}:dead", order_id, json.dumps(letter))
+
+
+def test_dead_letters_are_listed_and_shown(shop: Shop) -> None:
+    assert run("dead", "list").output == "no dead letters\n"
+    bury(shop, "42", "43")
+    assert [letter["order_id"] for letter in json.loads(run("dead", "list", "--json").output)] == ["42", "43"]
+    assert "2030-03-17 17:46:40Z" in run("dead", "list").output
+    assert run("dead", "show", "42").output == "42: buried 2030-03-17 17:46:40Z after 10 attempts\nno stock [42]\n"
+    assert (run("dead", "show", "44").exit_code, run("dead", "show", "44").output) == (1, "44: no dead letter\n")
+
+
+def test_dead_letters_are_retried_and_dropped(shop: Shop) -> None:
+    shop.create()
+    shop.place("42", "43", due=-60, enqueue=False)
+    bury(shop, "42", "43", "44", "45")
+    assert run("dead", "retry", "42", "unknown").output == "unknown: no dead letter\n1 scheduled again\n"
+    assert shop.claim_and_expire() == {"expired": 1}
+    assert run("dead", "drop", "44").output == "1 dropped\n"
+    assert run("dead", "retry", "--all").output == "2 scheduled again\n"
+    assert shop.redis.exists("{orders}:dead") == 0
+    bury(shop, "46")
+    assert run("dead", "drop", "--all").output == "1 dropped\n"
+    assert run("dead", "drop").exit_code == 2
+    assert run("dead", "drop", "46", "--all").exit_code == 2
+
+
+def test_reconcile_tells_what_it_found(shop: Shop) -> None:
+    shop.create()
+    shop.place("1", "2", due=-60, enqueue=False)
+    shop.place("3", due=600, enqueue=False)
+    assert run("reconcile", "--dry-run").output == "2 pending orders seen, 2 lacking\n"
+    assert run("reconcile").output == "2 pending orders seen, 2 scheduled\n"
+    assert json.loads(run("reconcile", "--all", "--json").output) == {"seen": 3, "added": 1, "complete": True}
+
+
+def test_explain_as_text_and_as_json(shop: Shop) -> None:
+    shop.create()
+    shop.place("42", due=600)
+    table = run("explain", "42").output
+    assert "pending" in table
+    assert "a sweep claims it" in table
+    assert json.loads(run("explain", "42", "--json").output)["state"] == "pending"
+
+
+def test_sweep_here_goes_on_when_an_order_fails(shop: Shop) -> None:
+    shop.create("integer")
+    shop.place(1, 2, due=-5)
+    shop.redis.zadd("orders", {"abc": 1.0})
+    with pytest.raises(ExpiryFailed, match="abc"):
+        run("sweep")
+    assert [shop.status(order) for order in (1, 2)] == ["expired", "expired"]
