@@ -278,9 +278,20 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+_ORDERS_FAULT = {"22", "23", "27", "44", "45", "P0"}
+"""SQLSTATE classes that speak of the row, not of the database: data, integrity, triggers, and what they raise."""
+
+_MYSQL_SIGNAL = 1644
+"""MySQL's number for what a trigger raises by SIGNAL; its drivers do not tell the SQLSTATE."""
+
+
 def _translate(error: exc.DBAPIError, settings: Settings) -> StoreError:
     where = f"the database at ORDERS_DATABASE_URL {mask(settings.database_url)}"
     cause = str(error.orig).strip()
-    if isinstance(error, exc.DataError | exc.IntegrityError):  # it speaks of the data, not of the database
-        return StoreError(f"{where} refused: {cause}")
-    return StoreUnavailable(f"{where}: {cause}")
+    sqlstate = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    if sqlstate:
+        is_orders_fault = sqlstate[:2] in _ORDERS_FAULT
+    else:
+        number = error.orig.args[0] if error.orig and error.orig.args else None
+        is_orders_fault = isinstance(error, exc.DataError | exc.IntegrityError) or number == _MYSQL_SIGNAL
+    return StoreError(f"{where} refused: {cause}") if is_orders_fault else StoreUnavailable(f"{where}: {cause}")

@@ -61,11 +61,19 @@ def sweep(
     publisher: Publisher,
     settings: Settings,
     *,
+    is_stopping: Callable[[], bool] = lambda: False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Swept:
     """Claim and send until nothing falls due before the next sweep, or that one begins, or the queue is full.
 
     Any number of sweeps may run at once: no id is claimed by two.
+
+    Args:
+        schedule: what falls due.
+        publisher: carries it to the workers.
+        settings: the settings.
+        is_stopping: tells whether this process was asked to stop; the sweep then ends with the claim that it is at.
+        monotonic: seconds from any beginning.
 
     Raises:
         Exception: what the publisher raised. What it was given is released, and is due again at once.
@@ -74,7 +82,7 @@ def sweep(
     flood = schedule.due(ahead=settings.lookahead) > settings.batch_threshold
     batch_size = settings.batch_size if flood else 1
     claimed = sent = 0
-    while monotonic() - began < settings.sweep_interval:
+    while monotonic() - began < settings.sweep_interval and not is_stopping():
         room = settings.max_backlog - publisher.backlog()
         limit = min(room * batch_size, CHUNK)
         if limit <= 0:

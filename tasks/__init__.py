@@ -4,8 +4,8 @@ from tasks.app import app
 from tasks.expire import expire
 from tasks.reconcile import reconcile
 from tasks.sweep import sweep
-from tasks.watch import SweepWatch
+from tasks.watch import Watch
 
-app.steps["consumer"].add(SweepWatch)
+app.steps["consumer"].add(Watch)
 
 __all__ = ["app", "expire", "reconcile", "sweep"]

@@ -3,7 +3,9 @@
 from celery import Celery
 from celery.signals import beat_init
 
-app = Celery("orders")
+from tasks.clock import TimedTask
+
+app = Celery("orders", task_cls=TimedTask)
 app.config_from_object("celeryconfig")
 
 

@@ -10,6 +10,7 @@ from orders.sweep import Dispatch
 from orders.sweep import sweep as run_sweep
 from tasks.app import app
 from tasks.expire import expire
+from tasks.stopping import is_stopping
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def sweep() -> dict[str, float]:
     """Claim what falls due before the next sweep, and send it to the workers; see `orders.sweep.sweep`."""
     expiry = orders.current()
     with app.producer_pool.acquire(block=True) as producer:
-        swept = run_sweep(expiry.schedule, CeleryPublisher(producer), expiry.settings)
+        publisher = CeleryPublisher(producer)
+        swept = run_sweep(expiry.schedule, publisher, expiry.settings, is_stopping=is_stopping.is_set)
     logger.info("sweep claimed=%d sent=%d seconds=%.3f", swept.claimed, swept.sent, swept.seconds)
     return asdict(swept)

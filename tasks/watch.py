@@ -1,4 +1,7 @@
-"""A worker's eye on the sweeps: if they stop, it sends one itself, to a queue that it consumes itself."""
+"""A worker's eye on the sweeps and on the clocks.
+
+If sweeps stop, the worker sends one itself, to a queue that it consumes itself.
+"""
 
 import logging
 import time
@@ -7,7 +10,9 @@ from typing import Any
 from celery import bootsteps
 
 import orders
+from orders.attempt import SKEW
 from orders.errors import ScheduleError
+from tasks.clock import measure
 from tasks.sweep import sweep
 
 logger = logging.getLogger(__name__)
@@ -16,8 +21,8 @@ MISSED = 3
 """Sweep intervals without a sweep after which beat counts as dead."""
 
 
-class SweepWatch(bootsteps.StartStopStep):
-    """Looks once per sweep interval at when the last sweep was, whoever did it."""
+class Watch(bootsteps.StartStopStep):
+    """Looks, once per sweep interval, at when the last sweep was, whoever did it, and at the time that Redis has."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -29,6 +34,7 @@ class SweepWatch(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Begin to look; called by Celery when the worker consumes."""
         self._began = time.monotonic()
+        self.look()
         interval = orders.current().settings.sweep_interval
         self._timer = consumer.timer.call_repeatedly(interval, self.look)
 
@@ -43,13 +49,18 @@ class SweepWatch(bootsteps.StartStopStep):
         expiry = orders.current()
         patience = MISSED * expiry.settings.sweep_interval
         try:
+            ahead = measure(expiry.schedule)
+            if abs(ahead) > SKEW:
+                logger.warning(
+                    "this host's clock is %+.3f s from Redis's, which is made up for: is NTP running?", ahead
+                )
             swept_at = expiry.schedule.swept_at()
             silent = time.monotonic() - self._began if swept_at is None else expiry.schedule.now() - swept_at
             if silent <= patience or time.monotonic() - self._began <= patience:
                 return
             expiry.schedule.count("rescued")
         except ScheduleError as error:
-            logger.warning("cannot tell when the last sweep was: %s", error)
+            logger.warning("cannot tell the time, nor when the last sweep was: %s", error)
             return
         queue = next(iter(self._consumer.task_consumer.queues)).name
         logger.error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -21,11 +21,23 @@ from redis import Redis
 from orders.config import PREFIX, Settings
 from orders.embedded import EmbeddedRedis
 from orders.expiry import OrderExpiry
-from orders.schedule import Schedule
+from orders.schedule import Claim, Schedule
 from orders.sql import SqlStore, create_engine
 from orders.table import IdType
 
 _databases = count(1)
+
+AUDIT = {
+    "sqlite": """
+        CREATE TRIGGER audited AFTER UPDATE OF status ON orders
+        BEGIN INSERT INTO audit VALUES (new.id, old.status, new.status); END
+    """,
+    "postgresql": """
+        CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO audit VALUES (new.id, old.status, new.status); RETURN new; END';
+        CREATE TRIGGER audited AFTER UPDATE OF status ON orders FOR EACH ROW EXECUTE FUNCTION audited()
+    """,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +115,7 @@ class Shop:
     engine: sa.Engine
     clock: ManualClock
     slept: list[float] = field(default_factory=list)
+    claim: Claim | None = None
 
     def create(self, id_type: IdType = "text") -> None:
         assert self.store.create_table(id_type)
@@ -128,6 +141,27 @@ class Shop:
         with self.engine.begin() as connection:
             connection.execute(update)
 
+    def update_if_pending(self, order_id: object, **values: object) -> bool:
+        is_pending = (self.table.c.id == order_id) & (self.table.c.status == "pending")
+        update = sa.update(self.table).where(is_pending).values(**values)
+        with self.engine.begin() as connection:
+            return connection.execute(update).rowcount == 1
+
+    def delete(self, order_id: object) -> None:
+        delete = sa.delete(self.table).where(self.table.c.id == order_id)
+        with self.engine.begin() as connection:
+            connection.execute(delete)
+
+    def audit(self) -> None:
+        """Have the database write down every change of a status, whoever makes it."""
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE audit (order_id TEXT, was TEXT, became TEXT)")
+            connection.exec_driver_sql(AUDIT[self.engine.dialect.name])
+
+    def changes(self) -> Sequence[tuple[str, str]]:
+        with self.engine.begin() as connection:
+            return [(was, became) for was, became in connection.exec_driver_sql("SELECT was, became FROM audit")]
+
     def status(self, order_id: object) -> str | None:
         select = sa.select(self.table.c.status).where(self.table.c.id == order_id)
         with self.engine.begin() as connection:
@@ -143,6 +177,13 @@ class Shop:
     def claim_and_expire(self, *order_ids: str) -> dict[str, int]:
         claim = self.schedule.claim(100)
         return self.expiry.expire(order_ids or [claimed.order_id for claimed in claim.claimed], claim.lease)
+
+    def claim_and_expire_all(self) -> int:
+        """Claim what is due and expire it; return how many there were."""
+        claim = self.schedule.claim(100)
+        if claim.claimed:
+            self.expiry.expire([claimed.order_id for claimed in claim.claimed], claim.lease)
+        return len(claim.claimed)
 
 
 @pytest.fixture

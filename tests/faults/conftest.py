@@ -1,0 +1,287 @@
+"""A deployment of its own for each fault: Redis, a database with an audit, and Celery processes that can be broken.
+
+The audit is a trigger in the database. It writes a row whenever an order's status changes, in the same transaction,
+whoever does it; so it owes nothing to the code under test.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import sqlalchemy as sa
+from redis import Redis
+from redis.exceptions import RedisError
+
+from orders.config import PREFIX, Settings
+from orders.embedded import EmbeddedRedis
+from orders.expiry import OrderExpiry
+from orders.sql import create_engine
+
+SWEEP, LEASE = 1.0, 6.0
+"""Seconds; a tenth and a twentieth of the defaults, so that a test need not wait for two minutes."""
+
+CELERYCONFIG = """
+import importlib.util, pathlib, orders
+path = pathlib.Path(orders.__file__).parents[1] / "celeryconfig.py"
+spec = importlib.util.spec_from_file_location("installed_celeryconfig", path)
+installed = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(installed)
+globals().update({name: value for name, value in vars(installed).items() if not name.startswith("__")})
+beat_schedule["reconcile"]["schedule"] = 3.0
+"""
+"""What a worker's folder may hold to change Celery's settings: here, reconciling every three seconds, not sixty."""
+
+POISON = """
+import os, signal
+from orders.sql import SqlStore
+from tasks import app
+
+expire = SqlStore.expire
+
+def poisoned(self, order_ids):
+    if "7" in order_ids:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return expire(self, order_ids)
+
+SqlStore.expire = poisoned
+"""
+"""An app whose processes die of order 7."""
+
+AUDIT = """
+CREATE TABLE orders (id bigint PRIMARY KEY, status text NOT NULL, expires_at timestamptz NOT NULL);
+CREATE INDEX ON orders (expires_at, id) WHERE status = 'pending';
+CREATE TABLE audit (order_id bigint, was text, became text, at timestamptz, deadline timestamptz);
+CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO audit VALUES (new.id, old.status, new.status, clock_timestamp(), new.expires_at);
+    RETURN new;
+END $$;
+CREATE TRIGGER audited AFTER UPDATE OF status ON orders FOR EACH ROW EXECUTE FUNCTION audited();
+"""
+
+
+@dataclass
+class Report:
+    """What a fault did: one line of the table that the run ends with."""
+
+    fault: str
+    orders: int
+    lost: int
+    doubled: int
+    recovery: float
+
+
+REPORTS: list[Report] = []
+
+
+@dataclass
+class Deployment:
+    """Redis, a database and Celery processes."""
+
+    folder: Path
+    redis_server: EmbeddedRedis
+    database_url: str
+    fault: str
+    settings: Settings = field(init=False)
+    redis: Redis = field(init=False)
+    engine: sa.Engine = field(init=False)
+    expiry: OrderExpiry = field(init=False)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    broken_at: float = 0.0
+    dead: int = 0
+
+    def __post_init__(self) -> None:
+        self.settings = Settings(
+            redis_url=self.redis_server.url, database_url=self.database_url, sweep_interval=SWEEP, lease=LEASE
+        )
+        self.redis = Redis.from_url(self.redis_server.url)
+        self.engine = create_engine(self.database_url)
+        self.expiry = OrderExpiry.connect(self.settings)
+
+    # Processes
+
+    def start(self, arguments: str, *, app: str = "tasks", **changes: str) -> subprocess.Popen[bytes]:
+        given = {
+            f"{PREFIX}{name.upper()}": str(getattr(self.settings, name)) for name in self.settings.model_fields_set
+        }
+        command = [sys.executable, "-m", "celery", "-A", app, *arguments.split()]
+        with (self.folder / f"{arguments.split(maxsplit=1)[0]}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**os.environ, **given, **changes},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def worker(
+        self, name: str = "one", concurrency: int = 2, *, app: str = "tasks", **changes: str
+    ) -> subprocess.Popen[bytes]:
+        return self.start(f"worker -n {name}@%h -c {concurrency} -l INFO", app=app, **changes)
+
+    def change(self, **changes: float) -> None:
+        """Change settings of the processes that are started from now on."""
+        self.settings = Settings(**{**self.settings.model_dump(include=self.settings.model_fields_set), **changes})
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a process as a crash does; its pool dies with it."""
+        process.kill()
+        process.wait()
+
+    def beat(self, **changes: str) -> subprocess.Popen[bytes]:
+        return self.start("beat -l INFO", **changes)
+
+    def ready(self, workers: int = 1) -> None:
+        """Wait until so many workers have started."""
+        self.until(
+            lambda: (self.folder / "worker.log").read_text(errors="replace").count(" ready.") >= workers,
+            within=40,
+            why="the workers did not start",
+        )
+
+    def log(self, name: str = "worker") -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def breaks(self) -> None:
+        """Note the instant of the fault."""
+        self.broken_at = time.time()
+
+    @staticmethod
+    def until(is_so: Callable[[], object], *, within: float, why: str) -> None:
+        give_up = time.monotonic() + within
+        while not is_so():
+            assert time.monotonic() < give_up, why
+            time.sleep(0.05)
+
+    # Orders
+
+    def place(self, number: int = 2000, *, due: float = -1.0, spread: float = 0.0, enqueue: bool = True) -> None:
+        """Place orders, due from so many seconds from now on, over so many seconds; every tenth one is paid."""
+        now = time.time()
+        deadlines = {order: now + due + spread * order / number for order in range(1, number + 1)}
+        insert = """
+            INSERT INTO orders SELECT n, CASE n % 10 WHEN 0 THEN 'paid' ELSE 'pending' END, to_timestamp(due)
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:deadlines AS float8[])) AS given (n, due)
+        """
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(insert), {"ids": list(deadlines), "deadlines": list(deadlines.values())})
+        if enqueue:
+            self.expiry.schedule.enqueue((str(order), deadline) for order, deadline in deadlines.items())
+
+    def expired(self) -> int:
+        """Return how many orders have been expired."""
+        with self.engine.connect() as connection:
+            return int(connection.scalar(sa.text("SELECT count(*) FROM orders WHERE status = 'expired'")) or 0)
+
+    def until_expired(self, number: int) -> None:
+        """Wait until more than so many orders have been expired."""
+        self.until(lambda: self.expired() > number, within=30, why="nothing was expired")
+
+    def pending(self) -> int:
+        with self.engine.connect() as connection:
+            return int(connection.scalar(sa.text("SELECT count(*) FROM orders WHERE status = 'pending'")) or 0)
+
+    def finish(self, within: float = 40.0) -> Report:
+        """Wait until every order has come to its end; check the invariants; report how long recovery took."""
+        try:
+            self.until(self._is_over, within=within, why="orders were left")
+        finally:
+            report = self.audit()
+            REPORTS.append(report)
+        assert (report.lost, report.doubled) == (0, 0)
+        assert self.redis.exists("{orders}:attempts", "{orders}:failures") == 0
+        return report
+
+    def _is_over(self) -> bool:
+        try:
+            return self.pending() == self.redis.hlen("{orders}:dead") == self.dead and self.redis.zcard("orders") == 0
+        except (RedisError, sa.exc.DBAPIError):
+            return False
+
+    def audit(self) -> Report:
+        count = {
+            "orders": "SELECT count(*) FROM orders",
+            "lost": "SELECT count(*) FROM orders WHERE status = 'pending' AND expires_at < clock_timestamp()",
+            "changed twice": "SELECT count(*) - count(DISTINCT order_id) FROM audit",
+            "not from pending": "SELECT count(*) FROM audit WHERE was <> 'pending' OR became <> 'expired'",
+            "early": "SELECT count(*) FROM audit WHERE at < deadline",
+            "paid": "SELECT count(*) FROM orders WHERE id % 10 = 0 AND status <> 'paid'",
+            "last": "SELECT extract(epoch FROM max(at)) FROM audit",
+        }
+        with self.engine.connect() as connection:
+            found = {name: float(connection.scalar(sa.text(select)) or 0) for name, select in count.items()}
+        doubled = found["changed twice"] + found["not from pending"] + found["early"] + found["paid"]
+        recovery = max(found["last"] - self.broken_at, 0.0) if self.broken_at else 0.0
+        return Report(self.fault, int(found["orders"]), int(found["lost"]) - self.dead, int(doubled), recovery)
+
+    def close(self) -> None:
+        for process in self.processes:
+            family = []
+            if process.poll() is None:
+                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+            process.wait()
+        self.expiry.close()
+        self.redis.close()
+        self.engine.dispose()
+        sys.stdout.write(self.log()[-8000:] if (self.folder / "worker.log").exists() else "")
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        yield server
+        with suppress(ProcessLookupError):
+            os.kill(server.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def deployment(
+    own_redis: EmbeddedRedis, postgres_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Deployment]:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(AUDIT)
+    folder = tmp_path / "celery"
+    folder.mkdir()
+    (folder / "celeryconfig.py").write_text(CELERYCONFIG)
+    (folder / "poison.py").write_text(POISON)
+    fault = request.node.name.removeprefix("test_").replace("_", " ")
+    deployment = Deployment(folder, own_redis, postgres_url, fault)
+    yield deployment
+    deployment.close()
+
+
+@pytest.fixture(scope="session")
+def faketime() -> str:
+    """The library that gives a process another clock (Debian's faketime)."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        assert not os.environ.get("CI"), "libfaketime is missing"
+        pytest.skip("libfaketime is not installed")
+    return str(found[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of faults."""
+    if REPORTS:
+        terminalreporter.section("faults: orders, lost, doubled, seconds from the fault to the last expiry")
+        for report in REPORTS:
+            terminalreporter.line(
+                f"{report.fault:<60} {report.orders:>6} {report.lost:>4} {report.doubled:>4} {report.recovery:>6.1f}"
+            )

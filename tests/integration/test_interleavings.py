@@ -1,0 +1,166 @@
+"""Every rival between every two steps: claim → publish → start → update → settle.
+
+The rival runs exactly there, in the same thread, so each case is the same every time. Whatever it does must stand,
+and the order must end once, in the state that the database gave it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from orders.expiry import OrderExpiry
+from orders.sql import SqlStore
+from orders.store import Verdict
+from tests.conftest import Shop
+
+LATER = datetime.now(UTC) + timedelta(hours=1)
+
+Rival = Callable[[Shop], None]
+
+
+def pay(shop: Shop) -> None:
+    """The customer pays: a conditional update of the shop's own, and the id leaves the schedule."""
+    if shop.update_if_pending("42", status="paid"):
+        shop.expiry.remove("42")
+
+
+def pay_and_forget(shop: Shop) -> None:
+    """The same, by a process that dies before it tells the schedule."""
+    shop.update_if_pending("42", status="paid")
+
+
+def extend(shop: Shop) -> None:
+    shop.expiry.extend("42", expires_at=LATER)
+
+
+def remove(shop: Shop) -> None:
+    """The shop deletes the order."""
+    shop.delete("42")
+    shop.expiry.remove("42")
+
+
+def enqueue_again(shop: Shop) -> None:
+    shop.expiry.enqueue("42", timeout=0)
+
+
+def second_worker(shop: Shop) -> None:
+    """The message is delivered twice, and another worker is faster."""
+    assert shop.claim
+    shop.expiry.expire(["42"], shop.claim.lease)
+
+
+def lease_ends(shop: Shop) -> None:
+    """The lease runs out, and another sweep and worker take over."""
+    if shop.score("42") is not None:
+        shop.redis.zadd("orders", {"42": 1.0})
+        shop.claim_and_expire("42")
+
+
+def reconcile(shop: Shop) -> None:
+    shop.expiry.reconcile(everything=True)
+
+
+RIVALS: list[Rival] = [pay, pay_and_forget, extend, remove, enqueue_again, second_worker, lease_ends, reconcile]
+STEPS = ["before the claim", "before the start", "before the update", "after the update", "after all"]
+
+
+class InterruptedStore(SqlStore):
+    """A store that lets a rival in just before, or just after, its transaction."""
+
+    def __init__(self, shop: Shop, rival: Rival, step: str) -> None:
+        super().__init__(shop.settings, engine=shop.engine)
+        self._shop, self._rival, self._step = shop, rival, step
+
+    def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        if self._step == "before the update":
+            self._rival(self._shop)
+        verdicts = super().expire(order_ids)
+        if self._step == "after the update":
+            self._rival(self._shop)
+        return verdicts
+
+
+def expire(shop: Shop, rival: Rival, step: str) -> None:
+    """Walk an order through all steps, with a rival at one of them."""
+    if step == "before the claim":
+        rival(shop)
+    shop.claim = claim = shop.schedule.claim(10)
+    if not claim.claimed:
+        return
+    if step == "before the start":
+        rival(shop)
+    store = InterruptedStore(shop, rival, step)
+    OrderExpiry(shop.settings, shop.schedule, store).expire(
+        [claimed.order_id for claimed in claim.claimed], claim.lease
+    )
+    if step == "after all":
+        rival(shop)
+
+
+EXPIRES_FIRST = {"after the update", "after all"}
+
+
+def expected(rival: Rival, step: str) -> str | None:
+    """Return the state in which the order must end."""
+    if rival in {pay, pay_and_forget}:
+        return "expired" if step in EXPIRES_FIRST else "paid"
+    if rival is extend:
+        return "expired" if step in EXPIRES_FIRST else "pending"
+    if rival is remove:
+        return None
+    return "expired"
+
+
+@pytest.mark.parametrize(
+    ("rival", "step"),
+    [
+        (rival, step)
+        for rival, step in product(RIVALS, STEPS)
+        if not (rival in {second_worker, lease_ends} and step == "before the claim")  # there is none yet
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_rival_between_two_steps(shop: Shop, rival: Rival, step: str) -> None:
+    # given an order that is due
+    shop.create()
+    shop.place("42")
+    shop.audit()
+    # when a rival comes between two steps of its expiry, and everything goes on until nothing is left to do
+    expire(shop, rival, step)
+    for _ in range(3):
+        shop.claim_and_expire_all()
+    # then it ended once, as it must
+    assert shop.status("42") == expected(rival, step)
+    assert len(shop.changes()) <= 1
+    # and the schedule has it only if it is to be expired yet
+    if expected(rival, step) == "pending":
+        assert shop.score("42") == pytest.approx(LATER.timestamp(), abs=1e-5)
+    else:
+        assert shop.score("42") is None
+    assert shop.redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
+
+
+@pytest.mark.parametrize("step", STEPS[1:4])
+def test_a_crash_between_two_steps_costs_a_lease_and_nothing_else(shop: Shop, step: str) -> None:
+    class Crash(BaseException):
+        """A kill -9 as seen from the inside: nothing after it runs."""
+
+    def crash(_: Shop) -> None:
+        raise Crash
+
+    shop.create()
+    shop.place("42")
+    shop.audit()
+    with pytest.raises(Crash):
+        expire(shop, crash, step)
+    assert shop.score("42") is not None  # leased
+    assert shop.claim_and_expire_all() == 0
+    shop.redis.zadd("orders", {"42": 1.0})  # the lease runs out
+    assert shop.claim_and_expire_all() == 1
+    assert shop.status("42") == "expired"
+    assert len(shop.changes()) == 1
+    assert shop.score("42") is None
