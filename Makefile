@@ -44,9 +44,9 @@ lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --require-hashes -r requirements/lock.txt
 	$(COMPILE) pyproject.toml --extra embedded --group build -o requirements/run.txt
-	$(COMPILE) pyproject.toml --extra embedded --extra postgresql --group build --group test --group check \
+	$(COMPILE) pyproject.toml --extra embedded --extra mysql --extra postgresql --group build --group test --group check \
 		-o requirements/dev.txt
-	$(COMPILE) pyproject.toml --extra postgresql --group build -o requirements/image.txt
+	$(COMPILE) pyproject.toml --extra mysql --extra postgresql --group build -o requirements/image.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 
 clean: ## Remove what the other commands made

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,10 +31,17 @@ from orders.table import IdType
 
 _databases = count(1)
 
+SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+"""Where servers are, which is not always on PATH."""
+
 AUDIT = {
     "sqlite": """
         CREATE TRIGGER audited AFTER UPDATE OF status ON orders
         BEGIN INSERT INTO audit VALUES (new.id, old.status, new.status); END
+    """,
+    "mysql": """
+        CREATE TRIGGER audited AFTER UPDATE ON orders FOR EACH ROW
+        IF old.status <> new.status THEN INSERT INTO audit VALUES (new.id, old.status, new.status); END IF
     """,
     "postgresql": """
         CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS
@@ -82,11 +93,54 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    """The URL of a MariaDB that was started for this run, from Debian's mariadb-server."""
+    server, install = shutil.which("mariadbd", path=SBIN), shutil.which("mariadb-install-db", path=SBIN)
+    if server is None or install is None:
+        assert not os.environ.get("CI"), "mariadbd is missing"
+        pytest.skip("mariadbd is not installed")
+    # A socket's path may have 107 characters, so not in pytest's folder.
+    with tempfile.TemporaryDirectory(prefix="orders-my-") as folder:
+        user = f"--user={getpass.getuser()}"
+        data, socket = f"--datadir={folder}/data", f"{folder}/socket"
+        subprocess.run([install, "--no-defaults", data, user, "--skip-test-db"], check=True, capture_output=True)
+        options = [
+            data,
+            user,
+            f"--socket={socket}",
+            "--skip-networking",
+            "--skip-grant-tables",
+            "--innodb-flush-log-at-trx-commit=2",
+        ]
+        with subprocess.Popen([server, "--no-defaults", *options], stderr=subprocess.DEVNULL) as process:
+            give_up = time.monotonic() + 30
+            while not Path(socket).exists():
+                assert process.poll() is None, "mariadbd did not start"
+                assert time.monotonic() < give_up, "mariadbd is not ready"
+                time.sleep(0.05)
+            yield f"mysql+pymysql://root@localhost/?unix_socket={socket}"
+            process.terminate()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: str) -> Iterator[str]:
+    """The URL of an empty database."""
+    name = f"shop_{next(_databases)}"
+    engine = sa.create_engine(mariadb_server)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+    yield str(sa.make_url(mariadb_server).set(database=name).render_as_string(hide_password=False))
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name}"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'shop.db'}"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param])
     return url
 
 
