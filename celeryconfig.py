@@ -40,8 +40,9 @@ timezone = "UTC"
 # What became of an order is in its row; Flower shows results and tracebacks from events.
 task_ignore_result = True
 worker_send_task_events = True
+# An expiry takes milliseconds: a process has its next messages at hand. Those that it has not begun go back when
+# the worker stops.
 worker_prefetch_multiplier = 16
-worker_max_tasks_per_child = 100_000
 
 beat_schedule = {
     "sweep": {

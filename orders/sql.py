@@ -103,17 +103,21 @@ class SqlStore:
         orders = self._orders
         select = (
             sa.select(orders.id, orders.deadline)
-            .where(orders.status == self._pending, orders.deadline.is_not(None))
+            .where(*self._is_pending(overdue))
             .order_by(orders.deadline, orders.id)
             .limit(limit)
         )
-        if overdue is not None:
-            select = select.where(orders.deadline <= self._ago(overdue))
         if after is not None:
             select = select.where(self._behind(after))
         with self._transaction(reading=True) as connection:
             rows = connection.execute(select).all()
         return [Pending(orders.member(key), deadline, key) for key, deadline in rows]
+
+    def count_pending(self, *, overdue: float | None) -> int:
+        """Return how many rows `pending` would page through."""
+        select = sa.select(sa.func.count()).select_from(self._orders.table).where(*self._is_pending(overdue))
+        with self._transaction(reading=True) as connection:
+            return connection.execute(select).scalar_one()
 
     def create_table(self, id_type: table.IdType) -> bool:
         """Create the default table and its index; tell whether it was missing."""
@@ -172,6 +176,11 @@ class SqlStore:
         if deadline is None:
             return Verdict(Outcome.INVALID, reason=f"the row is pending, and its {self._orders.deadline.name} is NULL")
         return Verdict(Outcome.NOT_DUE, due=deadline.timestamp(), wait=(deadline - now).total_seconds())
+
+    def _is_pending(self, overdue: float | None) -> list[sa.ColumnElement[bool]]:
+        orders = self._orders
+        due = orders.deadline.is_not(None) if overdue is None else orders.deadline <= self._ago(overdue)
+        return [orders.status == self._pending, due]
 
     def _behind(self, row: Pending) -> sa.ColumnElement[bool]:
         deadline, id_ = self._orders.deadline, self._orders.id

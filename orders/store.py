@@ -82,6 +82,10 @@ class OrderStore(Protocol):
         """
         ...
 
+    def count_pending(self, *, overdue: float | None) -> int:
+        """Return how many rows `pending` would page through."""
+        ...
+
     def close(self) -> None:
         """Close the connections."""
         ...

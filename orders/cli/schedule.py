@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from orders import api
@@ -99,11 +99,14 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Schedule pending orders that the schedule lacks, as the database has them."""
-    columns = (SpinnerColumn(), TextColumn("{task.completed} pending orders seen"), TimeElapsedColumn())
+    expiry = api.current()
     console = Console(stderr=True)
+    columns = (TextColumn("pending orders seen"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        found = api.current().reconcile(
+        overdue = None if everything else expiry.settings.sweep_interval
+        # Counting reads an index from end to end: only for somebody who watches.
+        task = bar.add_task("", total=None if bar.disable else expiry.store.count_pending(overdue=overdue))
+        found = expiry.reconcile(
             everything=everything, dry_run=dry_run, progress=lambda so_far: bar.update(task, completed=so_far.seen)
         )
     if as_json:

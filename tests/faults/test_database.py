@@ -65,7 +65,7 @@ def test_the_database_down_at_start(deployment: Deployment, server: Server) -> N
     deployment.beat()
     deployment.worker()
     deployment.ready()
-    time.sleep(8)
+    time.sleep(17)  # and three for the worker to start
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(server.url)
     deployment.breaks()

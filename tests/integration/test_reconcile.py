@@ -25,6 +25,8 @@ def test_overdue_orders_that_the_schedule_lacks_are_scheduled(shop: Shop) -> Non
     shop.place(4, due=60, enqueue=False)  # not overdue
     shop.place(5, due=-60, status="paid", enqueue=False)
     shop.place(6, due=-1, enqueue=False)  # a worker may be at it right now
+    assert shop.store.count_pending(overdue=10) == 3
+    assert shop.store.count_pending(overdue=None) == 5
     assert shop.expiry.reconcile() == Reconciled(seen=3, added=2, complete=True)
     assert set(shop.redis.zrange("orders", 0, -1)) == {b"1", b"2", b"3"}
     assert shop.schedule.stats()["reconciled"] == 2
