@@ -115,17 +115,14 @@ class Deployment:
         given = {
             f"{PREFIX}{name.upper()}": str(getattr(self.settings, name)) for name in self.settings.model_fields_set
         }
+        # Without coverage's hook: what is measured here is time.
+        inherited = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
         command = [sys.executable, "-m", "celery", "-A", app, *arguments.split()]
         with (self.folder / f"{arguments.split(maxsplit=1)[0]}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                # Without coverage's hook: what is measured here is time.
-                env={
-                    **{name: value for name, value in os.environ.items() if "COVERAGE" not in name},
-                    **given,
-                    **changes,
-                },
+                env={**inherited, **given, **changes},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +153,19 @@ def test_reconcile_tells_what_it_found(shop: Shop) -> None:
     assert run("reconcile", "--dry-run").output == "2 pending orders seen, 2 lacking\n"
     assert run("reconcile").output == "2 pending orders seen, 2 scheduled\n"
     assert json.loads(run("reconcile", "--all", "--json").output) == {"seen": 3, "added": 1, "complete": True}
+
+
+def test_reconcile_shows_a_progress_bar_on_a_terminal(shop: Shop) -> None:
+    shop.create()
+    shop.place(*map(str, range(2500)), due=-60, enqueue=False)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "orders.cli", "reconcile"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}) as ran:
+        told = ran.communicate()[0]
+    os.close(theirs)
+    assert told == b"2500 pending orders seen, 2500 scheduled\n"
+    assert b"/2500" in os.read(ours, 100_000)
+    os.close(ours)
 
 
 def test_explain_as_text_and_as_json(shop: Shop) -> None:
