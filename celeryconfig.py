@@ -44,17 +44,19 @@ worker_send_task_events = True
 # the worker stops.
 worker_prefetch_multiplier = 16
 
+# Seconds after which a task of beat is void, so that they do not pile up while no worker runs. More than the clocks
+# of beat and of a worker may differ by; each is a matter of milliseconds if there is nothing to do.
+_KEPT = 7200.0
 beat_schedule = {
     "sweep": {
         "task": "orders.sweep",
         "schedule": _settings.sweep_interval,
-        # One that was not run by then is superseded.
-        "options": {"expires": _settings.sweep_interval},
+        "options": {"expires": _KEPT},
     },
     "reconcile": {
         "task": "orders.reconcile",
         "schedule": 60.0,
-        "options": {"expires": 60.0},
+        "options": {"expires": _KEPT},
     },
 }
 # Nothing is to be remembered across restarts: no file, and a sweep when beat starts.

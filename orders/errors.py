@@ -3,7 +3,7 @@
 ::
 
     OrdersError
-    ├── ConfigError            a setting is wrong; nothing was started
+    ├── ConfigError            a setting is wrong, or what it names is not installed
     ├── InvalidOrderId         also a ValueError; nothing was written
     ├── InvalidDeadline        also a ValueError; nothing was written
     ├── ScheduleError          Redis answered with an error

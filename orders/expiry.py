@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -108,6 +107,7 @@ class OrderExpiry:
             StoreUnavailable: the database could not do it now. All are scheduled for another attempt, and this one
                 does not count.
             SchemaError: its table cannot serve. Likewise.
+            ConfigError: its driver is not installed. Likewise.
             ScheduleError: Redis failed. What is not settled is claimed again when its lease has run out.
         """
         attempt = Attempt(self.schedule, self.store, self.settings, lease, sleep=self._sleep, jitter=self._jitter)
@@ -118,18 +118,18 @@ class OrderExpiry:
         *,
         everything: bool = False,
         dry_run: bool = False,
-        seconds: float = math.inf,
         progress: Callable[[Reconciled], None] = lambda _: None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Reconciled:
-        """Schedule pending rows that the schedule lacks; see `orders.reconcile.reconcile`."""
+        """Schedule pending rows that the schedule lacks; see `orders.reconciling.reconcile`."""
         return reconcile(
             self.schedule,
             self.store,
             self.settings,
             everything=everything,
             dry_run=dry_run,
-            seconds=seconds,
             progress=progress,
+            is_over=is_over,
         )
 
     def explain(self, order_id: OrderId) -> Explanation:

@@ -8,7 +8,6 @@ Memory is bounded by the page; the database reads each row once, and no more at 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,9 +47,8 @@ def reconcile(
     *,
     everything: bool,
     dry_run: bool,
-    seconds: float,
     progress: Callable[[Reconciled], None],
-    monotonic: Callable[[], float] = time.monotonic,
+    is_over: Callable[[], bool],
 ) -> Reconciled:
     """Schedule the pending rows that are neither scheduled nor buried.
 
@@ -61,15 +59,13 @@ def reconcile(
         everything: also those that are not overdue: what to do after Redis has lost its data. Otherwise only rows
             whose deadline passed a sweep interval ago; those that are younger are being expired right now.
         dry_run: only count them.
-        seconds: stop after this time; the next run goes on where this one stopped.
         progress: told after each page what was found so far.
-        monotonic: seconds from any beginning.
+        is_over: tells, after each page, whether to stop; the next run goes on where this one stopped.
 
     Raises:
         StoreError: the database failed. What was added stays.
         ScheduleError: Redis failed. Likewise.
     """
-    give_up = monotonic() + seconds
     seen = added = 0
     goes_on = not everything and not dry_run
     last = _recall(schedule) if goes_on else None
@@ -79,7 +75,7 @@ def reconcile(
         seen += len(page)
         found = Reconciled(seen, added, complete=len(page) < PAGE)
         progress(found)
-        if found.complete or monotonic() >= give_up:
+        if found.complete or is_over():
             break
         last = page[-1]
     if goes_on:

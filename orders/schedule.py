@@ -70,7 +70,7 @@ class Move:
     attempts: int = 0
     """The attempts that count from now on."""
     failure: dict[str, Any] | None = None
-    """Why it goes there, if an attempt failed: "error" and "at"."""
+    """Why it goes there, if an attempt failed: "error", "at", and "retry_at", the same as *due* (Unix seconds)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import mysql, postgresql
 
 from orders import table
 from orders.clock import Clock, SystemClock
@@ -239,7 +239,8 @@ class SqlStore:
         among: sa.ColumnElement[bool] = id_.in_(keys)
         if self._dialect in {"mysql", "mariadb"} and isinstance(id_.type, sa.String):
             # Their collations take "a" for "A", and both for "a ". The index finds them, the bytes decide.
-            among &= sa.type_coerce(sa.cast(id_, sa.BINARY()), sa.String()).in_(keys)
+            text = sa.cast(id_, mysql.CHAR(charset="utf8mb4"))  # whatever the column's character set is
+            among &= sa.type_coerce(sa.cast(text, sa.BINARY()), sa.String()).in_(keys)
         return among
 
     @contextmanager

@@ -86,6 +86,7 @@ def sweep(
         room = settings.max_backlog - publisher.backlog()
         limit = min(room * batch_size, CHUNK)
         if limit <= 0:
+            schedule.note("swept_at", schedule.now())  # it was here, though it had no room to claim
             break
         claim = schedule.claim(limit)
         dispatches = list(_dispatches(claim, batch_size))

@@ -3,9 +3,7 @@
 from celery import Celery
 from celery.signals import beat_init
 
-from tasks.clock import TimedTask
-
-app = Celery("orders", task_cls=TimedTask)
+app = Celery("orders")
 app.config_from_object("celeryconfig")
 
 

@@ -1,4 +1,4 @@
-"""Messages are timed by Redis's clock; a worker reads them by its own. This makes up for the difference.
+"""A sweep times its messages by Redis's clock; a worker reads them by its own. This makes up for the difference.
 
 Without it, a worker whose clock is fast would drop every message as expired, and one whose clock is slow would hold
 orders for as long as it is behind.

@@ -2,9 +2,10 @@
 
 import orders
 from tasks.app import app
+from tasks.clock import TimedTask
 
 
-@app.task(name="orders.expire")
+@app.task(name="orders.expire", base=TimedTask)
 def expire(*order_ids: str, lease: float) -> dict[str, int]:
     """Expire orders that a sweep has claimed; see `orders.OrderExpiry.expire`.
 

@@ -1,9 +1,11 @@
 """The task ``orders.reconcile``, which beat sends once a minute."""
 
+import time
 from dataclasses import asdict
 
 import orders
 from tasks.app import app
+from tasks.stopping import is_stopping
 
 SECONDS = 30.0
 """How long a run may take; the next one goes on where it stopped."""
@@ -12,4 +14,6 @@ SECONDS = 30.0
 @app.task(name="orders.reconcile")
 def reconcile() -> dict[str, int]:
     """Schedule overdue orders that the schedule lacks; see `orders.reconciling.reconcile`."""
-    return asdict(orders.current().reconcile(seconds=SECONDS))
+    give_up = time.monotonic() + SECONDS
+    found = orders.current().reconcile(is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
+    return asdict(found)

@@ -12,6 +12,7 @@ from celery import bootsteps
 import orders
 from orders.attempt import SKEW
 from orders.errors import ScheduleError
+from orders.schedule import Schedule
 from tasks.clock import measure
 from tasks.sweep import sweep
 
@@ -30,6 +31,7 @@ class Watch(bootsteps.StartStopStep):
         self._consumer = consumer
         self._timer: Any = None
         self._began = 0.0
+        self._unknown_since: float | None = None
 
     def start(self, consumer: Any) -> None:
         """Begin to look; called by Celery when the worker consumes."""
@@ -44,6 +46,15 @@ class Watch(bootsteps.StartStopStep):
             self._timer.cancel()
             self._timer = None
 
+    def _silence(self, schedule: Schedule) -> float:
+        """Return the seconds since the last sweep; if Redis knows of none, since that was seen first."""
+        swept_at = schedule.swept_at()
+        if swept_at is not None:
+            self._unknown_since = None
+            return schedule.now() - swept_at
+        self._unknown_since = self._unknown_since or time.monotonic()
+        return time.monotonic() - self._unknown_since
+
     def look(self) -> None:
         """Send a sweep if none was done for too long."""
         expiry = orders.current()
@@ -54,8 +65,7 @@ class Watch(bootsteps.StartStopStep):
                 logger.warning(
                     "this host's clock is %+.3f s from Redis's, which is made up for: is NTP running?", ahead
                 )
-            swept_at = expiry.schedule.swept_at()
-            silent = time.monotonic() - self._began if swept_at is None else expiry.schedule.now() - swept_at
+            silent = self._silence(expiry.schedule)
             if silent <= patience or time.monotonic() - self._began <= patience:
                 return
             expiry.schedule.count("rescued")
@@ -70,4 +80,4 @@ class Watch(bootsteps.StartStopStep):
             expiry.settings.sweep_interval,
             queue,
         )
-        sweep.apply_async(queue=queue, expires=expiry.settings.sweep_interval)
+        sweep.apply_async(queue=queue)

@@ -130,10 +130,8 @@ class Deployment:
         self.processes.append(process)
         return process
 
-    def worker(
-        self, name: str = "one", concurrency: int = 2, *, app: str = "tasks", **changes: str
-    ) -> subprocess.Popen[bytes]:
-        return self.start(f"worker -n {name}@%h -c {concurrency} -l INFO", app=app, **changes)
+    def worker(self, name: str = "one", *, app: str = "tasks") -> subprocess.Popen[bytes]:
+        return self.start(f"worker -n {name}@%h -c 2 -l INFO", app=app)
 
     def change(self, **changes: float) -> None:
         """Change settings of the processes that are started from now on."""
@@ -144,8 +142,8 @@ class Deployment:
         process.kill()
         process.wait()
 
-    def beat(self, **changes: str) -> subprocess.Popen[bytes]:
-        return self.start("beat -l INFO", **changes)
+    def beat(self) -> subprocess.Popen[bytes]:
+        return self.start("beat -l INFO")
 
     def ready(self, workers: int = 1) -> None:
         """Wait until so many workers have started."""

@@ -155,15 +155,19 @@ def test_a_worker_that_takes_no_sweeps_sweeps_too_when_beat_is_dead(deployment: 
     assert "through its queue orders.expire" in deployment.log()
 
 
+@pytest.mark.parametrize("with_beat", [True, False], ids=["with beat", "without beat"])
 @pytest.mark.parametrize("offset", ["+3600s", "-3600s"], ids=["an hour fast", "an hour slow"])
-def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, faketime: str) -> None:
-    deployment.beat()
-    deployment.worker(LD_PRELOAD=faketime, FAKETIME=offset, FAKETIME_DONT_FAKE_MONOTONIC="1")
+def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat: bool, faketime: str) -> None:
+    wrong = {"LD_PRELOAD": faketime, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    if with_beat:  # else the worker stands in for it, by its wrong clock
+        deployment.beat()
+    deployment.start("worker -c 2 -l INFO", **wrong)
     deployment.ready()
     deployment.place(due=3, spread=3)
     deployment.breaks()
     deployment.finish()
     assert "this host's clock is" in deployment.log()
+    assert ("NO SWEEP" in deployment.log()) is not with_beat
 
 
 def send(redis_url: str, dispatches: list[Dispatch]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 
 import pytest
@@ -90,17 +89,7 @@ def test_a_run_whose_time_is_up_is_gone_on_with(shop: Shop, monkeypatch: pytest.
     shop.create("integer")
     for number in range(1, 26):
         shop.place(number, due=-100 + number, enqueue=False)
-    ticks = count()
-    first = reconciling.reconcile(
-        shop.schedule,
-        shop.store,
-        shop.settings,
-        everything=False,
-        dry_run=False,
-        seconds=1,
-        progress=lambda _: None,
-        monotonic=lambda: float(next(ticks)),
-    )
+    first = shop.expiry.reconcile(is_over=lambda: True)
     assert first == Reconciled(seen=10, added=10, complete=False)
     assert shop.schedule.noted(RESUME) is not None
     second = shop.expiry.reconcile()

@@ -162,6 +162,20 @@ def test_an_id_is_compared_to_the_letter(shop: Shop) -> None:
     assert shop.status("x") == "pending"
 
 
+def test_an_id_is_found_whatever_the_character_set_of_its_column(mariadb_url: str, open_store: OpenStore) -> None:
+    engine = create_engine(mariadb_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE orders (id VARCHAR(20) CHARACTER SET latin1, status VARCHAR(9), expires_at DATETIME(6))"
+        )
+        connection.exec_driver_sql("INSERT INTO orders VALUES ('büro', 'pending', '2020-01-01')")
+    assert outcomes(open_store(database_url=mariadb_url), "büro", "buro") == {
+        "büro": Outcome.EXPIRED,
+        "buro": Outcome.MISSING,
+    }
+    engine.dispose()
+
+
 def test_two_spellings_of_one_id_are_one_row(shop: Shop) -> None:
     shop.create("integer")
     shop.place(42, enqueue=False)

@@ -129,7 +129,9 @@ def test_it_sends_no_more_than_the_workers_may_be_behind(schedule: Schedule, set
     box = Letterbox(waiting=20)
     assert sweep(schedule, box, settings).sent == 30
     assert schedule.due() == 70  # and claims no more than it can send
+    redis.hdel("{orders}:stats", "swept_at")
     assert sweep(schedule, box, settings).sent == 0
+    assert schedule.swept_at() == pytest.approx(schedule.now(), abs=5)  # a full queue does not look like a dead beat
     box.waiting = -1000
     assert sweep(schedule, box, settings).sent == 70
 
