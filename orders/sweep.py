@@ -83,8 +83,8 @@ def sweep(
     batch_size = settings.batch_size if flood else 1
     claimed = sent = 0
     while monotonic() - began < settings.sweep_interval and not is_stopping():
-        room = settings.max_backlog - publisher.backlog()
-        limit = min(room * batch_size, CHUNK)
+        # No claim becomes more messages than it has ids, however it is split: there is room for all of them.
+        limit = min(settings.max_backlog - publisher.backlog(), CHUNK)
         if limit <= 0:
             schedule.note("swept_at", schedule.now())  # it was here, though it had no room to claim
             break

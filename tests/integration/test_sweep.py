@@ -136,6 +136,16 @@ def test_it_sends_no_more_than_the_workers_may_be_behind(schedule: Schedule, set
     assert sweep(schedule, box, settings).sent == 70
 
 
+def test_a_flood_of_orders_that_go_alone_keeps_to_the_room_too(
+    schedule: Schedule, settings: Settings, redis: Redis
+) -> None:
+    settings = settings.model_copy(update={"max_backlog": 50, "batch_threshold": 1, "batch_size": 500})
+    enqueue(schedule, 200)
+    redis.hset("{orders}:attempts", mapping={str(order): 1 for order in range(200)})  # each was tried before
+    box = Letterbox()
+    assert sweep(schedule, box, settings).sent == 50
+
+
 def test_it_ends_when_the_next_one_begins(schedule: Schedule, settings: Settings) -> None:
     enqueue(schedule, 3 * CHUNK)
     ticks = count(0, 4)  # seconds: looked at when it begins, before each claim, and at the end
