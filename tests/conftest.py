@@ -246,12 +246,18 @@ def settings(redis_server: EmbeddedRedis, database_url: str) -> Settings:
 
 
 @pytest.fixture
-def shop(settings: Settings, redis: Redis) -> Iterator[Shop]:
-    schedule, store, clock = Schedule.connect(settings), SqlStore(settings), ManualClock()
+def schedule(settings: Settings, redis: Redis) -> Iterator[Schedule]:
+    schedule = Schedule.connect(settings)
+    yield schedule
+    schedule.close()
+
+
+@pytest.fixture
+def shop(settings: Settings, schedule: Schedule, redis: Redis) -> Iterator[Shop]:
+    store, clock = SqlStore(settings), ManualClock()
     engine = create_engine(settings.database_url)
     slept: list[float] = []
     expiry = OrderExpiry(settings, schedule, store, clock=clock, sleep=slept.append, jitter=lambda: 0.0)
     yield Shop(settings, expiry, store, schedule, redis, engine, clock, slept)
     store.close()
-    schedule.close()
     engine.dispose()

@@ -182,6 +182,15 @@ class Deployment:
         if enqueue:
             self.expiry.schedule.enqueue((str(order), deadline) for order, deadline in deadlines.items())
 
+    def drain_half(self) -> None:
+        """Start a worker and beat, place orders that are due, and wait until some of them have been expired."""
+        self.beat()
+        self.worker()
+        self.ready()
+        self.place()
+        self.until_expired(300)
+        self.breaks()
+
     def expired(self) -> int:
         """Return how many orders have been expired."""
         with self.engine.connect() as connection:

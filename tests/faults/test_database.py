@@ -47,12 +47,7 @@ def postgres_url(server: Server) -> str:
 
 
 def test_the_database_down_for_20_seconds(deployment: Deployment, server: Server) -> None:
-    deployment.beat()
-    deployment.worker()
-    deployment.ready()
-    deployment.place()
-    deployment.until_expired(300)
-    deployment.breaks()
+    deployment.drain_half()
     server.crash()
     time.sleep(20)
     server.start()

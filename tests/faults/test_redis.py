@@ -11,17 +11,8 @@ import sqlalchemy as sa
 from tests.faults.conftest import Deployment
 
 
-def drain_half(deployment: Deployment) -> None:
-    deployment.beat()
-    deployment.worker()
-    deployment.ready()
-    deployment.place()
-    deployment.until_expired(300)
-    deployment.breaks()
-
-
 def test_redis_killed_and_restarted_from_its_aof(deployment: Deployment) -> None:
-    drain_half(deployment)
+    deployment.drain_half()
     os.kill(deployment.redis_server.pid, signal.SIGKILL)
     deployment.redis_server.stop()
     time.sleep(2)
@@ -30,19 +21,19 @@ def test_redis_killed_and_restarted_from_its_aof(deployment: Deployment) -> None
 
 
 def test_the_queue_deleted(deployment: Deployment) -> None:
-    drain_half(deployment)
+    deployment.drain_half()
     deployment.redis.delete("orders.expire")
     deployment.finish()
 
 
 def test_redis_emptied(deployment: Deployment) -> None:
-    drain_half(deployment)
+    deployment.drain_half()
     deployment.redis.flushall()
     deployment.finish(within=60)
 
 
 def test_redis_out_of_memory(deployment: Deployment) -> None:
-    drain_half(deployment)
+    deployment.drain_half()
     deployment.redis.config_set("maxmemory", "1mb")
     time.sleep(8)
     deployment.redis.config_set("maxmemory", "0")
@@ -50,7 +41,7 @@ def test_redis_out_of_memory(deployment: Deployment) -> None:
 
 
 def test_redis_hanging_for_20_seconds(deployment: Deployment) -> None:
-    drain_half(deployment)
+    deployment.drain_half()
     os.kill(deployment.redis_server.pid, signal.SIGSTOP)
     time.sleep(20)
     os.kill(deployment.redis_server.pid, signal.SIGCONT)

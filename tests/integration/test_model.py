@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis import Redis
 
 from orders import ids
-from orders.config import Settings
 from orders.schedule import Move, Schedule
 
 IDS = st.sampled_from(["1", "2", "3", "4", "ü", "\udcff"])
@@ -163,8 +162,7 @@ def database_url() -> str:
     return "sqlite://"  # nothing here asks the database
 
 
-def test_the_schedule_behaves_as_its_model(settings: Settings, redis: Redis) -> None:
-    schedule = Schedule.connect(settings)
+def test_the_schedule_behaves_as_its_model(schedule: Schedule, redis: Redis) -> None:
     run_state_machine_as_test(
         cast("type[Model]", lambda: Model(schedule, redis)),  # Hypothesis calls it, class or not
         settings=hypothesis_settings(
@@ -175,4 +173,3 @@ def test_the_schedule_behaves_as_its_model(settings: Settings, redis: Redis) -> 
             suppress_health_check=list(HealthCheck),
         ),
     )
-    schedule.close()

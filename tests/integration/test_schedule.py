@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,13 +22,6 @@ from orders.sql import SqlStore
 @pytest.fixture
 def database_url() -> str:
     return "sqlite://"  # nothing here asks the database
-
-
-@pytest.fixture
-def schedule(settings: Settings, redis: Redis) -> Iterator[Schedule]:
-    schedule = Schedule.connect(settings)
-    yield schedule
-    schedule.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
 
@@ -41,13 +41,6 @@ class Letterbox:
 @pytest.fixture
 def database_url() -> str:
     return "sqlite://"  # nothing here asks the database
-
-
-@pytest.fixture
-def schedule(settings: Settings, redis: Redis) -> Iterator[Schedule]:
-    schedule = Schedule.connect(settings)
-    yield schedule
-    schedule.close()
 
 
 def enqueue(schedule: Schedule, number: int, due: float = -10.0, step: float = 0.0) -> None:
