@@ -227,10 +227,10 @@ class Schedule:
             for member, letter in self._redis.hscan_iter(self._keys.dead, count=CHUNK):
                 yield ids.decode(member), json.loads(letter)
 
-    def drop(self, order_id: str) -> bool:
-        """Forget a dead letter; tell whether there was one."""
+    def drop(self, order_ids: Iterable[str]) -> int:
+        """Forget dead letters; return how many there were."""
         with _translated(self._settings):
-            return self._redis.hdel(self._keys.dead, ids.encode(order_id)) > 0
+            return sum(self._redis.hdel(self._keys.dead, *map(ids.encode, chunk)) for chunk in _chunks(order_ids))
 
     def swept_at(self) -> float | None:
         """Return when the last sweep claimed, in Unix seconds by Redis's clock; None if none ever did."""

@@ -47,7 +47,8 @@ def retry(order_ids: Ids = None, *, everything: All = False) -> None:
     """Schedule buried orders again, due now, with all their attempts."""
     schedule = api.current().schedule
     chosen = _chosen(order_ids, everything=everything)
-    schedule.enqueue((order_id, schedule.now()) for order_id in chosen)
+    now = schedule.now()
+    schedule.enqueue((order_id, now) for order_id in chosen)
     typer.echo(f"{len(chosen)} scheduled again")
 
 
@@ -55,7 +56,7 @@ def retry(order_ids: Ids = None, *, everything: All = False) -> None:
 def drop(order_ids: Ids = None, *, everything: All = False) -> None:
     """Forget dead letters; the rows of these orders stay as they are."""
     schedule = api.current().schedule
-    dropped = sum(schedule.drop(order_id) for order_id in _chosen(order_ids, everything=everything))
+    dropped = schedule.drop(_chosen(order_ids, everything=everything))
     typer.echo(f"{dropped} dropped")
 
 

@@ -14,6 +14,7 @@ from orders import reconciling
 from orders.errors import ExpiryFailed, StoreError
 from orders.explanation import Explanation
 from orders.reconciling import RESUME, Reconciled
+from orders.table import IdType
 from tests.conftest import Shop
 
 
@@ -69,10 +70,10 @@ def test_a_lease_is_not_disturbed(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("id_type", ["text", "integer"])
-def test_pages_meet_without_gap_or_overlap(shop: Shop, id_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_meet_without_gap_or_overlap(shop: Shop, id_type: IdType, monkeypatch: pytest.MonkeyPatch) -> None:
     # given many rows of which many share a deadline
     monkeypatch.setattr(reconciling, "PAGE", 7)
-    shop.create(id_type)  # type: ignore[arg-type]
+    shop.create(id_type)
     names: list[object] = [number if id_type == "integer" else f"x{number}" for number in range(1, 61)]
     for first in range(0, 60, 20):
         shop.place(*names[first : first + 20], due=-100 - first, enqueue=False)
