@@ -6,15 +6,18 @@ whoever does it; so it owes nothing to the code under test.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import psutil
 import psycopg
@@ -30,6 +33,9 @@ from orders.sql import create_engine
 
 SWEEP, LEASE = 1.0, 6.0
 """Seconds; a tenth and a twentieth of the defaults, so that a test need not wait for two minutes."""
+
+POOL = 2
+"""Processes of a worker."""
 
 CELERYCONFIG = """
 import importlib.util, pathlib, orders
@@ -131,7 +137,7 @@ class Deployment:
         return process
 
     def worker(self, name: str = "one", *, app: str = "tasks") -> subprocess.Popen[bytes]:
-        return self.start(f"worker -n {name}@%h -c 2 -l INFO", app=app)
+        return self.start(f"worker -n {name}@%h -c {POOL} -l INFO", app=app)
 
     def change(self, **changes: float) -> None:
         """Change settings of the processes that are started from now on."""
@@ -195,6 +201,16 @@ class Deployment:
         """Return how many orders have been expired."""
         with self.engine.connect() as connection:
             return int(connection.scalar(sa.text("SELECT count(*) FROM orders WHERE status = 'expired'")) or 0)
+
+    def leased(self) -> set[str]:
+        """Return the ids of the orders that have been claimed."""
+        members = cast("list[bytes]", self.redis.zrangebyscore("orders", time.time() + 100, "+inf"))
+        return {member.decode() for member in members}
+
+    def queued(self) -> list[str]:
+        """Return the ids of the orders in the messages that wait for a worker."""
+        messages = [json.loads(message) for message in self.redis.lrange("orders.expire", 0, -1)]
+        return [order_id for message in messages for order_id in json.loads(b64decode(message["body"]))[0]]
 
     def until_expired(self, number: int) -> None:
         """Wait until more than so many orders have been expired."""
