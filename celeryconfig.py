@@ -22,13 +22,17 @@ if broker_url.startswith(("redis", "sentinel")):
         "socket_connect_timeout": 5,
     }
 
-# The sweep has a queue of its own, so that a backlog of orders never delays it.
+# The sweep has a queue of its own, so that a backlog of orders never delays it; events too, so that a handler that is
+# slow can be left to workers of its own.
 _exchange = Exchange("orders")
-task_queues = [Queue(name, _exchange, routing_key=name) for name in ("orders.sweep", "orders.expire")]
+_queues = ("orders.sweep", "orders.expire", "orders.events")
+task_queues = [Queue(name, _exchange, routing_key=name) for name in _queues]
 task_routes = {
     "orders.sweep": {"queue": "orders.sweep"},
     "orders.reconcile": {"queue": "orders.sweep"},
     "orders.expire": {"queue": "orders.expire"},
+    "orders.deliver": {"queue": "orders.events"},
+    "orders.prune": {"queue": "orders.events"},
 }
 task_default_queue = "orders.expire"
 
@@ -58,7 +62,17 @@ beat_schedule = {
         "schedule": 60.0,
         "options": {"expires": _KEPT},
     },
+    "deliver": {
+        "task": "orders.deliver",
+        "schedule": _settings.events_interval,
+        "options": {"expires": _KEPT},
+    },
+    "prune": {
+        "task": "orders.prune",
+        "schedule": 3600.0,
+        "options": {"expires": _KEPT},
+    },
 }
 # Nothing is to be remembered across restarts: no file, and a sweep when beat starts.
 beat_scheduler = "celery.beat:Scheduler"
-beat_max_loop_interval = min(_settings.sweep_interval, 5)
+beat_max_loop_interval = min(_settings.sweep_interval, _settings.events_interval, 5)

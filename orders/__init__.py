@@ -4,10 +4,27 @@ An application schedules its orders with `enqueue`; the workers of the `tasks` p
 needs Redis and a database only: it imports neither Celery nor `tasks`.
 """
 
-from orders.api import configure, current, enqueue, enqueue_many, explain, extend, remove
+from orders.api import (
+    check,
+    configure,
+    current,
+    deadline,
+    deadline_rule,
+    enqueue,
+    enqueue_many,
+    explain,
+    extend,
+    guard,
+    on_event,
+    on_expire,
+    on_late_payment,
+    pay,
+    remove,
+)
 from orders.config import Settings
 from orders.errors import (
     ConfigError,
+    DeliveryFailed,
     EmbeddedError,
     ExpiryFailed,
     InvalidDeadline,
@@ -16,25 +33,46 @@ from orders.errors import (
     ScheduleError,
     ScheduleUnavailable,
     SchemaError,
+    StoreConflict,
     StoreError,
     StoreUnavailable,
 )
+from orders.events import Event, EventKind
 from orders.expiry import OrderExpiry
 from orders.explanation import Explanation
+from orders.hooks import Answer, Hooks
+from orders.store import Payment, PaymentVerdict, State
 
 __all__ = [  # noqa: RUF022 - by topic
     # What an application calls
     "enqueue",
     "enqueue_many",
+    "deadline",
     "extend",
+    "pay",
+    "check",
     "remove",
     "explain",
+    # What these return
+    "Payment",
+    "PaymentVerdict",
+    "State",
+    "Explanation",
+    # What a shop adds
+    "on_expire",
+    "on_late_payment",
+    "guard",
+    "Answer",
+    "on_event",
+    "Event",
+    "EventKind",
+    "deadline_rule",
     # Settings, and instances of one's own
     "Settings",
     "configure",
     "current",
     "OrderExpiry",
-    "Explanation",
+    "Hooks",
     # Errors
     "OrdersError",
     "ConfigError",
@@ -44,7 +82,9 @@ __all__ = [  # noqa: RUF022 - by topic
     "ScheduleUnavailable",
     "StoreError",
     "StoreUnavailable",
+    "StoreConflict",
     "SchemaError",
     "ExpiryFailed",
+    "DeliveryFailed",
     "EmbeddedError",
 ]

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
+from orders import hooks
 from orders.config import Settings
 from orders.expiry import OrderExpiry
 from orders.explanation import Explanation
+from orders.hooks import Hooks
 from orders.ids import OrderId
+from orders.store import Joined, Payment, State
 
 _current: OrderExpiry | None = None
+_hooks = Hooks()
+
+guard = _hooks.guard
+on_event = _hooks.on_event
+on_expire = _hooks.on_expire
+on_late_payment = _hooks.on_late_payment
+deadline_rule = _hooks.deadline_rule
 
 
 def configure(settings: Settings | None = None) -> OrderExpiry:
     """Use these settings, by default the environment's, from now on in this process; return what uses them.
 
+    The modules of ``ORDERS_HOOKS`` are imported, and with them come the hooks of the shop.
+
     Raises:
-        ConfigError: the environment holds a wrong setting.
+        ConfigError: the environment holds a wrong setting, or a module of hooks cannot be imported.
     """
     global _current  # noqa: PLW0603 - one instance per process is the purpose of this module
-    _current = OrderExpiry.connect(settings)
+    settings = settings or Settings()
+    hooks.load(settings.hooks)
+    _current = OrderExpiry.connect(settings, hooks=_hooks)
     return _current
 
 
@@ -29,8 +44,26 @@ def current() -> OrderExpiry:
     return _current or configure()
 
 
+def deadline(
+    order_id: OrderId,
+    *,
+    expires_at: datetime | None = None,
+    timeout: float | timedelta | None = None,
+    context: Mapping[str, Any] | None = None,
+) -> datetime:
+    """Return the deadline that `enqueue` would schedule, for the order's row. Nothing is scheduled.
+
+    The arguments and errors are those of `enqueue`; Redis is not asked.
+    """
+    return current().deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
+
+
 def enqueue(
-    order_id: OrderId, *, expires_at: datetime | None = None, timeout: float | timedelta | None = None
+    order_id: OrderId,
+    *,
+    expires_at: datetime | None = None,
+    timeout: float | timedelta | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> datetime:
     """Schedule an order's expiry. Call it after the transaction that placed the order has been committed.
 
@@ -40,7 +73,9 @@ def enqueue(
     Args:
         order_id: the order's id: text of 1 to 255 characters, an integer or a UUID.
         expires_at: its deadline, an aware datetime. One in the past is due at once.
-        timeout: instead, seconds (or a timedelta) from now. Without either, ``ORDERS_TIMEOUT``.
+        timeout: instead, seconds (or a timedelta) from now. Without either, what the shop's ``@orders.deadline_rule``
+            says, or ``ORDERS_TIMEOUT``.
+        context: what that rule may want to know: channel, product, customer.
 
     Returns:
         The deadline, in UTC.
@@ -50,7 +85,7 @@ def enqueue(
         InvalidDeadline: the deadline is no time, or naive, or the timeout is negative.
         ScheduleUnavailable: Redis is unreachable or did not answer in time.
     """
-    return current().enqueue(order_id, expires_at=expires_at, timeout=timeout)
+    return current().enqueue(order_id, expires_at=expires_at, timeout=timeout, context=context)
 
 
 def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]]) -> int:
@@ -70,13 +105,22 @@ def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]]) -> int:
     return current().enqueue_many(pairs)
 
 
-def extend(order_id: OrderId, *, expires_at: datetime | None = None, timeout: float | timedelta | None = None) -> bool:
-    """Give a pending order another deadline: in its row, in a transaction of its own, and then in the schedule.
+def extend(
+    order_id: OrderId,
+    *,
+    expires_at: datetime | None = None,
+    timeout: float | timedelta | None = None,
+    context: Mapping[str, Any] | None = None,
+    session: Joined | None = None,
+) -> bool:
+    """Give a pending order another deadline: in its row, and once that is committed, in the schedule.
 
     Args:
         order_id: the order's id.
         expires_at: the new deadline, an aware datetime.
-        timeout: instead, seconds (or a timedelta) from now. Without either, ``ORDERS_TIMEOUT``.
+        timeout: instead, seconds (or a timedelta) from now. Without either, as in `enqueue`.
+        context: what the shop's ``@orders.deadline_rule`` may want to know.
+        session: an SQLAlchemy session or connection, in whose transaction it is to happen; see `pay`.
 
     Returns:
         Whether the order was pending. If not, nothing has changed.
@@ -85,9 +129,56 @@ def extend(order_id: OrderId, *, expires_at: datetime | None = None, timeout: fl
         InvalidOrderId: the id is none, or the id column cannot hold it.
         InvalidDeadline: the deadline is no time, or naive, or the timeout is negative.
         StoreError: the database failed; nothing has changed.
-        ScheduleUnavailable: Redis failed after the row was changed: the schedule finds the new deadline by itself.
+        ScheduleUnavailable: Redis failed after the row was changed (in a transaction of its own): the schedule finds
+            the new deadline by itself.
     """
-    return current().extend(order_id, expires_at=expires_at, timeout=timeout)
+    return current().extend(order_id, expires_at=expires_at, timeout=timeout, context=context, session=session)
+
+
+def pay(order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
+    """Mark an order as paid if it is pending: by one conditional update, which a payment callback may repeat.
+
+    A payment that comes after the deadline, while the order has not been expired yet, is accepted; with
+    ``ORDERS_STRICT`` it is too late, and the order is expired there and then. If the verdict asks for the money to go
+    back, `Payment.refund_key` is a key for that, the same however often the callback comes, and an event tells of it.
+
+    Args:
+        order_id: the order's id.
+        reference: the gateway's own id of the payment. With it, a customer who pays twice is told from a callback
+            that comes twice. Needs the table of events.
+        session: an SQLAlchemy session or connection, in whose transaction it is to happen. The schedule is told
+            once that has been committed. Without one, it is a transaction of its own.
+
+    Returns:
+        The verdict: ACCEPTED, DUPLICATE, TOO_LATE, CLOSED or NOT_FOUND.
+
+    Raises:
+        InvalidOrderId: the id is none, or the id column cannot hold it.
+        StoreConflict: a deadlock in the caller's transaction (in one of its own, it is tried again).
+        StoreError: the database failed; nothing has changed.
+        Exception: what a hook of the shop raised; nothing has changed.
+    """
+    return current().pay(order_id, reference=reference, session=session)
+
+
+def check(order_id: OrderId) -> State:
+    """Expire an order here and now if it is overdue, so that nobody sees or pays it before the next sweep.
+
+    Takes one read if the order is not overdue. If it is, the shop's guard is asked first, if there is one. Call it
+    before your own transaction locks the order's row, not within.
+
+    Args:
+        order_id: the order's id.
+
+    Returns:
+        What the order is now. OVERDUE if the guard cannot tell whether it was paid.
+
+    Raises:
+        InvalidOrderId: the id is none, or the id column cannot hold it.
+        StoreError: the database failed; nothing has changed.
+        Exception: what a hook of the shop raised; nothing has changed.
+    """
+    return current().check(order_id)
 
 
 def remove(order_id: OrderId) -> bool:

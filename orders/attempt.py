@@ -3,7 +3,8 @@
 ::
 
     start      count the attempt; drop ids whose lease was lost meanwhile
-    update     the store changes rows that are pending and due, in one transaction
+    ask        the shop's guard, if it has one, about rows that are pending and due: outside any transaction
+    update     the store changes rows that are pending and due, in one transaction, together with what hooks do
     settle     take out what is final, move what is due later, try again what failed, bury what fails for ever
 
 Whatever is interrupted between two of these steps keeps its lease, and is claimed again when that has run out.
@@ -11,16 +12,25 @@ Whatever is interrupted between two of these steps keeps its lease, and is claim
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from orders import ids
-from orders.errors import ConfigError, ExpiryFailed, OrdersError, SchemaError, StoreUnavailable
-from orders.schedule import Move, Schedule
+from orders.errors import (
+    ConfigError,
+    ExpiryFailed,
+    OrdersError,
+    ScheduleUnavailable,
+    SchemaError,
+    StoreUnavailable,
+)
+from orders.guarding import Guard, Reply
+from orders.hooks import Answer
+from orders.retrying import without_conflict
+from orders.schedule import Schedule
+from orders.settlement import Finding, Settlement, reason
 from orders.store import OrderStore, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -28,24 +38,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BACKOFF = 1.0
-"""Seconds before an order's second attempt, doubled for each further one."""
-
-MAX_BACKOFF = 300.0
-"""The most seconds between two attempts."""
-
-OUTAGE_BACKOFF = 5.0
-"""Seconds before the next attempt when the database, not the order, is at fault."""
-
 SKEW = 0.25
 """Seconds that a worker waits for a row that is not due yet by the database's clock: what hosts' clocks differ by."""
 
 NAMED = 10
 """Ids that a log line or an error names."""
 
+OUTAGE = (StoreUnavailable, ScheduleUnavailable, SchemaError, ConfigError)
+"""What is the fault of a server or of its set-up, and of no order."""
 
-OUTAGE = (StoreUnavailable, SchemaError, ConfigError)
-"""What is the fault of the database or of its set-up, and of no order."""
+Decide: TypeAlias = Callable[[Sequence[str]], Mapping[str, Verdict]]
+"""A method of the store that decides about orders."""
 
 
 class Attempt:
@@ -54,6 +57,7 @@ class Attempt:
     Args:
         schedule: where the orders are leased.
         store: where their rows are.
+        guard: asks the shop before an order is expired; None if there is nobody to ask.
         settings: the settings.
         lease: the fencing token of the message.
         sleep: waits for seconds.
@@ -64,6 +68,7 @@ class Attempt:
         self,
         schedule: Schedule,
         store: OrderStore,
+        guard: Guard | None,
         settings: Settings,
         lease: float,
         *,
@@ -72,54 +77,79 @@ class Attempt:
     ) -> None:
         self._schedule = schedule
         self._store = store
+        self._guard = guard
         self._settings = settings
         self._lease = lease
         self._sleep = sleep
         self._jitter = jitter
-        self._numbers: dict[str, int] = {}
-        self._verdicts: dict[str, Verdict] = {}
-        self._errors: dict[str, Exception] = {}
+        self._findings: dict[str, Finding] = {}
         self._waited: set[str] = set()
 
     def run(self, order_ids: Sequence[str]) -> dict[str, int]:
         """Do it; see `orders.expiry.OrderExpiry.expire`."""
-        self._numbers = self._schedule.start(self._lease, order_ids)
+        numbers = self._schedule.start(self._lease, order_ids)
+        self._findings = {order_id: Finding(number) for order_id, number in numbers.items()}
         outage: OrdersError | None = None
         try:
-            self._expire([order_id for order_id in self._numbers if not self._is_worn(order_id)])
+            self._expire([order_id for order_id, number in numbers.items() if number <= self._settings.max_attempts])
         except OUTAGE as error:
             outage = error
-        counts = self._settle(outage)
-        counts["stale"] = len(order_ids) - len(self._numbers)
-        report = {name: count for name, count in counts.items() if count}
+        settlement = Settlement(self._findings, self._settings, outage, now=self._schedule.now, jitter=self._jitter)
+        settlement.carry_out(self._schedule, self._lease)
+        report = settlement.report(stale=len(order_ids) - len(numbers))
         named = ",".join(map(ids.printable, order_ids[:NAMED])) + (",…" if len(order_ids) > NAMED else "")
         logger.info("expire %s lease=%r ids=%s", report, self._lease, named)
         if outage:
             raise outage
-        self._raise_errors(len(order_ids))
+        self._raise_failures(len(order_ids))
         return report
 
-    def _is_worn(self, order_id: str) -> bool:
-        return self._numbers[order_id] > self._settings.max_attempts
-
     def _expire(self, order_ids: Sequence[str]) -> None:
+        if self._guard is None:
+            self._decide(self._store.expire, order_ids)
+            return
+        self._decide(self._store.look, order_ids)
+        due = [
+            order_id
+            for order_id in order_ids
+            if (verdict := self._findings[order_id].verdict) and verdict.outcome is Outcome.DUE
+        ]
+        for order_id, reply in self._guard.ask(due).items():
+            self._findings[order_id].reply = reply
+        self._count_unknown([order_id for order_id in due if self._findings[order_id].answer is Answer.UNKNOWN])
+        for answer, decide in ((Answer.PAID, self._store.settle_paid), (Answer.UNPAID, self._store.expire)):
+            self._decide(decide, [order_id for order_id in due if self._findings[order_id].answer is answer])
+
+    def _count_unknown(self, order_ids: Sequence[str]) -> None:
+        """Count how many times in a row the guard did not know, and end it if the shop wants it to end by expiry."""
+        failures = self._schedule.failures(order_ids)
+        for order_id in order_ids:
+            finding = self._findings[order_id]
+            was_asked = finding.reply is not None and finding.reply.was_asked
+            finding.unknown = failures.get(order_id, {}).get("unknown", 0) + was_asked
+            if was_asked and finding.unknown >= self._settings.guard_limit and self._settings.guard_end == "expire":
+                logger.warning("the guard was asked %d times about %s", finding.unknown, ids.printable(order_id))
+                finding.reply = Reply(Answer.UNPAID)
+
+    def _decide(self, decide: Decide, order_ids: Sequence[str]) -> None:
         """Have the store decide: about all at once or, if that fails, about each by itself."""
         if not order_ids:
             return
         try:
-            verdicts = self._store.expire(order_ids)
+            verdicts = without_conflict(partial(decide, order_ids), sleep=self._sleep, jitter=self._jitter)
         except OUTAGE:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an order or its hook raises, its id must survive it
             if len(order_ids) == 1:
-                self._errors[order_ids[0]] = error
-                self._verdicts.pop(order_ids[0], None)
+                finding = self._findings[order_ids[0]]
+                finding.error, finding.verdict = error, None
                 return
             for order_id in order_ids:
-                self._expire([order_id])
+                self._decide(decide, [order_id])
             return
-        self._verdicts |= verdicts
-        self._expire(self._wait_for(verdicts))
+        for order_id, verdict in verdicts.items():
+            self._findings[order_id].verdict = verdict
+        self._decide(decide, self._wait_for(verdicts))
 
     def _wait_for(self, verdicts: Mapping[str, Verdict]) -> Sequence[str]:
         """Wait, once, for orders that are due in a moment: the next sweep would come a whole interval late."""
@@ -133,67 +163,17 @@ class Attempt:
             self._sleep(max(early.values()))
         return list(early)
 
-    def _settle(self, outage: OrdersError | None) -> Counter[str]:
-        """Carry out in Redis what became of each order, where the fence holds; return how many ended how."""
-        counts: Counter[str] = Counter()
-        settled: list[str] = []
-        moves: list[Move] = []
-        letters: list[tuple[str, str]] = []
-        for order_id, number in self._numbers.items():
-            verdict = self._verdicts.get(order_id)
-            if verdict:
-                counts[verdict.outcome.value] += 1
-            if verdict and verdict.outcome in {Outcome.EXPIRED, Outcome.CLOSED}:
-                settled.append(order_id)
-            elif verdict and verdict.outcome is Outcome.NOT_DUE:
-                moves.append(Move(order_id, verdict.due))
-            elif outage and order_id not in self._errors and not self._is_worn(order_id):
-                counts["postponed"] += 1
-                moves.append(self._retry(order_id, OUTAGE_BACKOFF, number - 1, str(outage)))
-            elif number < self._settings.max_attempts:
-                counts["retried"] += 1
-                moves.append(self._retry(order_id, BACKOFF * 2 ** (number - 1), number, self._reason(order_id)))
-            else:
-                counts["buried"] += 1
-                letters.append((order_id, self._letter(order_id)))
-        if settled:
-            self._schedule.settle(self._lease, settled, expired=counts[Outcome.EXPIRED], closed=counts[Outcome.CLOSED])
-        if moves:
-            self._schedule.reschedule(self._lease, moves)
-        if letters:
-            self._schedule.bury(self._lease, letters)
-        return counts
-
-    def _retry(self, order_id: str, seconds: float, attempts: int, error: str) -> Move:
-        retry_at = self._now + min(seconds, MAX_BACKOFF) * (1 + self._jitter() / 2)
-        return Move(order_id, retry_at, attempts, {"error": error, "at": self._now, "retry_at": retry_at})
-
-    @cached_property
-    def _now(self) -> float:
-        return self._schedule.now()
-
-    def _letter(self, order_id: str) -> str:
-        return json.dumps(
-            {"reason": self._reason(order_id), "attempts": self._numbers[order_id], "buried_at": self._now}
-        )
-
-    def _reason(self, order_id: str) -> str:
-        if error := self._errors.get(order_id):
-            return f"{type(error).__name__}: {error}"
-        if verdict := self._verdicts.get(order_id):
-            return verdict.reason
-        return f"none of {self._settings.max_attempts} attempts came to an end: its process was killed each time"
-
-    def _raise_errors(self, tried: int) -> None:
-        failed = [
-            order_id
-            for order_id, number in self._numbers.items()
-            if order_id in self._errors
-            or (verdict := self._verdicts.get(order_id)) is None
-            or verdict.outcome is Outcome.INVALID
-            or (verdict.outcome is Outcome.MISSING and number >= self._settings.max_attempts)
-        ]
+    def _raise_failures(self, tried: int) -> None:
+        failed = {order_id: finding for order_id, finding in self._findings.items() if self._has_failed(finding)}
         if failed:
-            named = "; ".join(f"{ids.printable(order_id)}: {self._reason(order_id)}" for order_id in failed[:NAMED])
-            cause = next(iter(self._errors.values()), None)
+            first = list(failed.items())[:NAMED]
+            named = "; ".join(f"{ids.printable(order_id)}: {reason(finding)}" for order_id, finding in first)
+            cause = next((finding.error for finding in failed.values() if finding.error), None)
             raise ExpiryFailed(f"{len(failed)} of {tried} orders could not be expired: {named}") from cause
+
+    def _has_failed(self, finding: Finding) -> bool:
+        if finding.answer is Answer.UNKNOWN:
+            return False
+        if finding.verdict is None or finding.verdict.outcome is Outcome.INVALID:
+            return True
+        return finding.verdict.outcome is Outcome.MISSING and finding.number >= self._settings.max_attempts

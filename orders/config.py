@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -77,6 +77,28 @@ class Settings(BaseSettings):
     sweep_interval: Seconds = 10
     lookahead: Seconds = Field(default_factory=_lookahead)
     lease: Seconds = 120
+    grace: float = Field(0, ge=0, le=_YEAR, allow_inf_nan=False, description="a number of seconds, at most a year")
+    strict: bool = Field(
+        default=False, description="true if a payment after the deadline is refused even before the order was expired"
+    )
+    hooks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="the names of modules, with commas between them: myshop.order_hooks"
+    )
+    guard_timeout: Seconds = 5
+    guard_parallel: int = Field(16, ge=1, le=256, description="a whole number from 1 to 256")
+    guard_limit: Count = 10
+    guard_end: Literal["bury", "expire"] = Field("bury", description="bury or expire")
+    guard_failures: Count = 3
+    guard_pause: Seconds = 30
+    events_table: str = Field(
+        "order_events",
+        pattern=r"^[^.]+(\.[^.]+)?$",
+        max_length=256,
+        description="the name of a table, or schema.table",
+    )
+    events_interval: Seconds = Field(default_factory=lambda data: data["sweep_interval"])
+    events_parallel: int = Field(1, ge=1, le=256, description="a whole number from 1 to 256")
+    events_retention: Seconds = 90 * 86400
     max_attempts: Count = 10
     max_backlog: Count = 10_000
     batch_threshold: Count = 10_000
@@ -107,8 +129,8 @@ class Settings(BaseSettings):
 
     @property
     def score_offset(self) -> float:
-        """Seconds from a score to the instant that it stands for: 0, or the timeout if scores are creations."""
-        return self.timeout if self.score == "created" else 0.0
+        """Seconds from a score to the instant when it is due: the grace, and the timeout if scores are creations."""
+        return self.grace + (self.timeout if self.score == "created" else 0.0)
 
     @field_validator("redis_url")
     @classmethod
@@ -126,6 +148,18 @@ class Settings(BaseSettings):
         if not urlsplit(url).scheme:
             raise ValueError("not a URL")
         return url
+
+    @field_validator("hooks", mode="before")
+    @classmethod
+    def _split(cls, names: object) -> object:
+        return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
+
+    @field_validator("hooks")
+    @classmethod
+    def _are_modules(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(part.isidentifier() for name in names for part in name.split(".")):
+            raise ValueError("not the names of modules")
+        return names
 
     @field_validator("database_url")
     @classmethod

@@ -10,8 +10,10 @@
     │   └── ScheduleUnavailable    Redis is unreachable, or did not answer in time
     ├── StoreError             the database answered with an error
     │   ├── StoreUnavailable       it is unreachable, locked, read-only or asks to try again
+    │   │   └── StoreConflict          a deadlock or a serialization failure; rolled back
     │   └── SchemaError            the table or a column is missing or of the wrong type
     ├── ExpiryFailed           some orders of a task could not be expired; they are tried again, or buried
+    ├── DeliveryFailed         a handler refused some events; they are delivered again
     └── EmbeddedError          no server of our own could be started
 
 A driver's error is kept as ``__cause__``. Every class can be pickled with its message alone, because Celery
@@ -51,12 +53,20 @@ class StoreUnavailable(StoreError):
     """The database cannot do it now: unreachable, locked, read-only, deadlock. Safe to try again."""
 
 
+class StoreConflict(StoreUnavailable):
+    """A deadlock, or two transactions that exclude each other; this one was rolled back. Try it again at once."""
+
+
 class SchemaError(StoreError):
     """The orders table, or a column of it, is missing or of a type that cannot serve."""
 
 
 class ExpiryFailed(OrdersError):
     """Some orders of a task could not be expired. They are scheduled for another attempt, or buried."""
+
+
+class DeliveryFailed(OrdersError):
+    """A handler refused some events. They, and the later ones of their orders, are delivered again."""
 
 
 class EmbeddedError(OrdersError):

@@ -71,7 +71,7 @@ def reconcile(
     last = _recall(schedule) if goes_on else None
     while True:
         page = store.pending(overdue=None if everything else settings.sweep_interval, after=last, limit=PAGE)
-        added += _add(schedule, page, dry_run=dry_run)
+        added += _add(schedule, page, settings.grace, dry_run=dry_run)
         seen += len(page)
         found = Reconciled(seen, added, complete=len(page) < PAGE)
         progress(found)
@@ -85,12 +85,12 @@ def reconcile(
     return found
 
 
-def _add(schedule: Schedule, page: Sequence[Pending], *, dry_run: bool) -> int:
+def _add(schedule: Schedule, page: Sequence[Pending], grace: float, *, dry_run: bool) -> int:
     if not page:
         return 0
     if dry_run:
         return len(schedule.uncovered([row.order_id for row in page]))
-    return schedule.adopt((row.order_id, row.deadline.timestamp()) for row in page)
+    return schedule.adopt((row.order_id, row.deadline.timestamp() + grace) for row in page)
 
 
 def _recall(schedule: Schedule) -> Pending | None:

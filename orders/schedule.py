@@ -203,6 +203,15 @@ class Schedule:
             if score is None and letter is None
         ]
 
+    def failures(self, order_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return why the last attempts at these failed, as `Move.failure` has it; only those that have failed."""
+        members = list(map(ids.encode, order_ids))
+        if not members:
+            return {}
+        with _translated(self._settings):
+            found = self._redis.hmget(self._keys.failures, members)
+        return {order_id: json.loads(failure) for order_id, failure in zip(order_ids, found, strict=True) if failure}
+
     def entry(self, order_id: str) -> Entry:
         """Return what is known here about one id."""
         member, keys = ids.encode(order_id), self._keys

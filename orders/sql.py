@@ -1,89 +1,91 @@
-"""The orders table through SQLAlchemy: every SQL statement stands here.
-
-The race between payment and expiry is decided by one statement, `SqlStore._expire_due`: it changes a row from
-pending to expired only if the row is pending and its deadline has passed *when the database runs it*. A payment is
-the same kind of update. The database runs one of them first, and the other finds nothing to change.
-"""
+"""The `orders.store.OrderStore` of SQLAlchemy: what happens in one transaction, hooks and events included."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
-from sqlalchemy.dialects import mysql, postgresql
 
-from orders import table
-from orders.clock import Clock, SystemClock
-from orders.config import mask
-from orders.errors import ConfigError, InvalidOrderId, StoreError, StoreUnavailable
-from orders.store import Outcome, Pending, Row, Verdict
+from orders import database, joining, table
+from orders.clock import Clock
+from orders.errors import InvalidOrderId, SchemaError
+from orders.events import Event
+from orders.hooks import Hooks
+from orders.outbox import Outbox
+from orders.statements import MISSING, Statements
+from orders.store import Joined, Outcome, Payment, Pending, Row, Verdict
+from orders.work import Tables, Work
 
 if TYPE_CHECKING:
     from orders.config import Settings
 
-BUSY_TIMEOUT = 30.0
-"""Seconds that a SQLite connection waits for another's write."""
-
-CONNECT_TIMEOUT = 5
-"""Seconds to wait for a connection to a database server, unless the URL says otherwise."""
-
 
 class SqlStore:
-    """The `orders.store.OrderStore` of any table in PostgreSQL, MySQL, MariaDB or SQLite.
+    """The store of any table in PostgreSQL, MySQL, MariaDB or SQLite.
 
     Nothing is imported or sent before the first call, so that a web app that only enqueues needs no driver.
 
     Args:
         settings: where the database is, the names of the table and its columns, and the shop's words for the states.
+        hooks: what the shop wants done in the same transaction.
         engine: the engine to use instead of one for ``ORDERS_DATABASE_URL``.
         clock: decides what is due. Without one, the database's own clock does, so that a worker whose clock is
             wrong closes no order early; SQLite has none, and takes this host's.
     """
 
-    def __init__(self, settings: Settings, *, engine: sa.Engine | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        hooks: Hooks | None = None,
+        engine: sa.Engine | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._settings = settings
+        self._hooks = hooks or Hooks()
         self._given_engine = engine
         self._given_clock = clock
+        self._others: dict[sa.URL, Tables] = {}
 
     def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Expire those that are pending and due, by one conditional update; tell what became of each id."""
-        verdicts: dict[str, Verdict] = {}
-        keys: dict[str, Any] = {}
-        for order_id in order_ids:
-            try:
-                keys[order_id] = self._orders.key(order_id)
-            except InvalidOrderId as error:
-                verdicts[order_id] = Verdict(Outcome.INVALID, reason=str(error))
-        if not keys:
-            return verdicts
-        with self._transaction() as connection:
-            expired = self._expire_due(connection, sorted(set(keys.values())))
-            others = set(keys.values()) - expired
-            found = self._look(connection, list(others)) if others else {}
-        for order_id, key in keys.items():
-            verdicts[order_id] = Verdict(Outcome.EXPIRED) if key in expired else found.get(key, _MISSING)
-        return verdicts
+        return self._decide(order_ids, Work.expire, Outcome.EXPIRED)
 
-    def extend(self, order_id: str, deadline: datetime) -> bool:
-        """Give a pending order another deadline; tell whether it was pending.
+    def look(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Tell what may become of each id; change nothing."""
+        return self._decide(order_ids, _nothing, Outcome.CLOSED)
 
-        Raises:
-            InvalidOrderId: the id column cannot hold this id.
-        """
-        orders = self._orders
-        key = orders.key(order_id)
-        with self._transaction() as connection:
-            result = connection.execute(
-                sa.update(orders.table)
-                .where(self._among([key]), orders.status == self._pending)
-                .values({orders.deadline: deadline})
-            )
-        return result.rowcount > 0
+    def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Mark those that are pending as paid, because the guard says so; tell what became of each id."""
+        return self._decide(order_ids, Work.settle_paid, Outcome.PAID)
+
+    def pay(
+        self,
+        order_id: str,
+        *,
+        reference: str | None = None,
+        joined: Joined | None = None,
+        after_commit: Callable[[], None] | None = None,
+    ) -> Payment:
+        """Mark an order as paid if it is pending; tell what became of the payment. See `OrderStore.pay`."""
+        with self._work(joined) as work:
+            return work.pay(order_id, reference, after_commit)
+
+    def extend(
+        self,
+        order_id: str,
+        deadline: datetime,
+        *,
+        joined: Joined | None = None,
+        after_commit: Callable[[], None] | None = None,
+    ) -> bool:
+        """Give a pending order another deadline; tell whether it was pending. See `OrderStore.extend`."""
+        with self._work(joined) as work:
+            return work.extend(order_id, deadline, after_commit)
 
     def row(self, order_id: str) -> Row | None:
         """Return what an order's row says; None if there is none.
@@ -91,42 +93,66 @@ class SqlStore:
         Raises:
             InvalidOrderId: the id column cannot hold this id.
         """
-        orders = self._orders
-        is_pending = sa.case((orders.status == self._pending, 1), else_=0)
-        select = sa.select(orders.status, orders.deadline, is_pending).where(self._among([orders.key(order_id)]))
+        key = self._tables.key(order_id)
         with self._transaction(reading=True) as connection:
-            found = connection.execute(select).first()
-        return None if found is None else Row(str(found[0]), found[1], bool(found[2]))
+            return self._tables.orders.row(connection, key)
 
     def pending(self, *, overdue: float | None, after: Pending | None, limit: int) -> Sequence[Pending]:
         """Return a page of pending rows by deadline and id, from behind *after*; see `OrderStore.pending`."""
-        orders = self._orders
-        select = (
-            sa.select(orders.id, orders.deadline)
-            .where(*self._is_pending(overdue))
-            .order_by(orders.deadline, orders.id)
-            .limit(limit)
-        )
-        if after is not None:
-            select = select.where(self._behind(after))
+        statements = self._tables.orders
         with self._transaction(reading=True) as connection:
-            rows = connection.execute(select).all()
-        return [Pending(orders.member(key), deadline, key) for key, deadline in rows]
+            return statements.pending(connection, overdue=overdue, after=after, limit=limit)
 
     def count_pending(self, *, overdue: float | None) -> int:
         """Return how many rows `pending` would page through."""
-        select = sa.select(sa.func.count()).select_from(self._orders.table).where(*self._is_pending(overdue))
+        statements = self._tables.orders
         with self._transaction(reading=True) as connection:
-            return connection.execute(select).scalar_one()
+            return statements.count_pending(connection, overdue=overdue)
+
+    def events(self, order_id: str, *, limit: int) -> Sequence[Event]:
+        """Return the latest events of an order, oldest first; none if there is no outbox."""
+        outbox = self._tables.outbox
+        if outbox is None:
+            return []
+        with self._transaction(reading=True) as connection:
+            return outbox.of_order(connection, order_id, limit=limit)
+
+    def claim_events(self, *, limit: int, lease: float) -> Sequence[Event]:
+        """Lease the oldest undelivered event of at most *limit* orders for so many seconds."""
+        outbox = self._tables.outbox
+        if outbox is None:
+            return []
+        with self._transaction() as connection:
+            return outbox.claim(connection, limit=limit, lease=lease)
+
+    def settle_events(self, delivered: Sequence[Event], postponed: Sequence[tuple[Event, float, str | None]]) -> None:
+        """Note which events were delivered, and which are to be claimed again, in how many seconds and why."""
+        outbox = self._tables.outbox
+        if outbox is None:
+            return
+        with self._transaction() as connection:
+            outbox.delivered(connection, delivered)
+            for event, seconds, error in postponed:
+                outbox.postpone(connection, event, seconds=seconds, error=error)
+
+    def prune_events(self, *, older_than: float, keep_undelivered: bool, limit: int) -> int:
+        """Delete at most *limit* events that are so many seconds old; return how many."""
+        outbox = self._tables.outbox
+        if outbox is None:
+            return 0
+        with self._transaction() as connection:
+            return outbox.prune(connection, older_than=older_than, keep_undelivered=keep_undelivered, limit=limit)
 
     def create_table(self, id_type: table.IdType) -> bool:
         """Create the default table and its index; tell whether it was missing."""
         with self._transaction() as connection:
-            default = table.default(self._settings, id_type, self._dialect)
-            if sa.inspect(connection).has_table(default.name, schema=default.schema):
-                return False
-            default.create(connection)
-            return True
+            default = table.default(self._settings, id_type, connection.dialect.name)
+            return _create(connection, default)
+
+    def create_outbox(self) -> bool:
+        """Create the table of events; tell whether it was missing. Processes that run find it when they start anew."""
+        with self._transaction() as connection:
+            return _create(connection, self._outbox(connection).table)
 
     def check(self) -> None:
         """Connect, and check the table.
@@ -135,189 +161,96 @@ class SqlStore:
             StoreUnavailable: the database cannot be reached.
             SchemaError: the table or a column is missing, or of a type that cannot serve.
         """
-        _ = self._orders
+        _ = self._tables
 
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
 
-    def _expire_due(self, connection: sa.Connection, keys: Sequence[Any]) -> set[Any]:
-        """Change rows from pending to expired, where they are pending and due; return the keys of those changed."""
-        orders = self._orders
-        is_due = [self._among(keys), orders.status == self._pending, orders.deadline <= self._now]
-        update = sa.update(orders.table).values({orders.status: orders.expired})
-        if self._engine.dialect.update_returning:
-            changed = connection.execute(update.where(*is_due).returning(orders.id)).scalars()
-            return {orders.normal(key) for key in changed}
-        locked = (
-            connection.execute(sa.select(orders.id).where(*is_due).order_by(orders.id).with_for_update())
-            .scalars()
-            .all()
-        )
-        if locked:
-            connection.execute(update.where(orders.id.in_(locked)))
-        return {orders.normal(key) for key in locked}
+    def _decide(
+        self, order_ids: Sequence[str], change: Callable[[Work, Sequence[Any]], set[Any]], outcome: Outcome
+    ) -> Mapping[str, Verdict]:
+        """Change those rows that may be changed, in one transaction; tell what became of each id."""
+        tables = self._tables
+        verdicts: dict[str, Verdict] = {}
+        keys: dict[str, Any] = {}
+        for order_id in order_ids:
+            try:
+                keys[order_id] = tables.key(order_id)
+            except InvalidOrderId as error:
+                verdicts[order_id] = Verdict(Outcome.INVALID, reason=str(error))
+        if not keys:
+            return verdicts
+        with self._transaction(reading=change is _nothing) as connection:
+            changed = change(Work(connection, tables, self._settings, self._hooks), sorted(set(keys.values())))
+            others = set(keys.values()) - changed
+            found = tables.orders.look(connection, list(others), at_rest=change is _nothing) if others else {}
+        for order_id, key in keys.items():
+            verdicts[order_id] = Verdict(outcome) if key in changed else found.get(key, MISSING)
+        return verdicts
 
-    def _look(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, Verdict]:
-        """Tell why rows were not changed."""
-        orders = self._orders
-        # The database compares the states, here as in the update: it knows about padding and collations.
-        is_pending = sa.case((orders.status == self._pending, 1), else_=0)
-        columns: list[sa.ColumnElement[Any]] = [orders.id, is_pending, orders.deadline]
-        if self._clock is None:
-            columns.append(sa.type_coerce(self._now, orders.deadline.type))
-        rows = connection.execute(sa.select(*columns).where(self._among(keys)))
-        clock = [] if self._clock is None else [self._clock.now()]
-        return {orders.normal(key): self._judge(*row, *clock) for key, *row in rows}
-
-    def _judge(self, is_pending: int, deadline: datetime | None, now: datetime) -> Verdict:
-        if not is_pending:
-            return Verdict(Outcome.CLOSED)
-        if deadline is None:
-            return Verdict(Outcome.INVALID, reason=f"the row is pending, and its {self._orders.deadline.name} is NULL")
-        return Verdict(Outcome.NOT_DUE, due=deadline.timestamp(), wait=(deadline - now).total_seconds())
-
-    def _is_pending(self, overdue: float | None) -> list[sa.ColumnElement[bool]]:
-        orders = self._orders
-        due = orders.deadline.is_not(None) if overdue is None else orders.deadline <= self._ago(overdue)
-        return [orders.status == self._pending, due]
-
-    def _behind(self, row: Pending) -> sa.ColumnElement[bool]:
-        deadline, id_ = self._orders.deadline, self._orders.id
-        if row.key is None:
-            return deadline >= row.deadline
-        if self._dialect in {"mysql", "mariadb"}:
-            # These compare rows without an index; in this form they use it.
-            return sa.and_(deadline >= row.deadline, sa.or_(deadline > row.deadline, id_ > row.key))
-        return sa.tuple_(deadline, id_) > sa.tuple_(
-            sa.literal(row.deadline, deadline.type), sa.literal(row.key, id_.type)
-        )
-
-    def _ago(self, seconds: float) -> sa.ColumnElement[datetime]:
-        if self._clock is not None:
-            return sa.literal(self._clock.now() - timedelta(seconds=seconds), self._orders.deadline.type)
-        if self._dialect in {"mysql", "mariadb"}:
-            return sa.func.timestampadd(sa.text("MICROSECOND"), -round(seconds * 1e6), self._now)
-        return self._now - sa.literal(timedelta(seconds=seconds), sa.Interval())
-
-    @cached_property
-    def _engine(self) -> sa.Engine:
-        return self._given_engine or create_engine(self._settings.database_url)
-
-    @cached_property
-    def _clock(self) -> Clock | None:
-        return self._given_clock or (SystemClock() if self._dialect == "sqlite" else None)
-
-    @property
-    def _dialect(self) -> str:
-        return self._engine.dialect.name
-
-    @cached_property
-    def _orders(self) -> table.OrdersTable:
-        with self._transaction(reading=True) as connection:
-            return table.find(connection, self._settings)
-
-    @cached_property
-    def _pending(self) -> sa.BindParameter[Any]:
-        # Written into the statement, so that the planner can see that the partial index fits.
-        return sa.bindparam("pending", self._orders.pending, type_=self._orders.status.type, literal_execute=True)
-
-    @property
-    def _now(self) -> sa.ColumnElement[datetime]:
-        if self._clock is not None:
-            return sa.literal(self._clock.now(), self._orders.deadline.type)
-        if self._dialect == "postgresql":
-            now: sa.ColumnElement[Any] = sa.func.statement_timestamp()
-            return now if self._orders.has_zone else sa.func.timezone("UTC", now)
-        return sa.func.utc_timestamp(sa.literal_column("6"))
-
-    def _among(self, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
-        id_ = self._orders.id
-        if self._dialect == "postgresql":
-            # One parameter whatever the number of ids: parsed once, and 2.6 times as fast as IN with 500.
-            return id_ == sa.any_(sa.bindparam(None, keys, type_=postgresql.ARRAY(id_.type)))
-        among: sa.ColumnElement[bool] = id_.in_(keys)
-        if self._dialect in {"mysql", "mariadb"} and isinstance(id_.type, sa.String):
-            # Their collations take "a" for "A", and both for "a ". The index finds them, the bytes decide.
-            text = sa.cast(id_, mysql.CHAR(charset="utf8mb4"))  # whatever the column's character set is
-            among &= sa.type_coerce(sa.cast(text, sa.BINARY()), sa.String()).in_(keys)
-        return among
+    @contextmanager
+    def _work(self, joined: Joined | None) -> Iterator[Work]:
+        """Yield work in the caller's transaction or, without one, in one of our own; do what follows its commit."""
+        if joined is None:
+            tables = self._tables
+            with self._transaction() as connection:
+                work = Work(connection, tables, self._settings, self._hooks)
+                yield work
+            for call in work.following:
+                call()
+            return
+        connection = joining.connection_of(joined)
+        with database.translated(connection.engine.url):
+            work = Work(connection, self._tables_of(connection), self._settings, self._hooks, joined)
+            yield work
+        for call in work.following:
+            joining.after_commit(connection, call)
 
     @contextmanager
     def _transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
-        try:
-            with (
-                self._engine.connect().execution_options(**{_READING: reading}) as connection,
-                connection.begin(),
-            ):
-                yield connection
-        except exc.DBAPIError as error:
-            raise _translate(error, self._settings) from error
-        except exc.TimeoutError as error:
-            raise StoreUnavailable(f"no database connection became free in time: {error}") from error
+        with database.transaction(self._engine, reading=reading) as connection:
+            yield connection
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        return self._given_engine or database.create_engine(self._settings.database_url)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        with self._transaction(reading=True) as connection:
+            return self._find(connection)
+
+    def _tables_of(self, connection: sa.Connection) -> Tables:
+        """Return what the database of the caller's connection has: it need not be that of ``ORDERS_DATABASE_URL``."""
+        url = connection.engine.url
+        if url not in self._others:
+            self._others[url] = self._find(connection)
+        return self._others[url]
+
+    def _find(self, connection: sa.Connection) -> Tables:
+        orders, outbox = table.find(connection, self._settings), self._outbox(connection)
+        has_outbox = outbox.exists(connection)
+        if self._hooks.late_payment_hook and not has_outbox:
+            raise SchemaError(
+                f"ORDERS_EVENTS_TABLE is {self._settings.events_table!r}, and the database has no such table: a shop "
+                "with @orders.on_late_payment needs it, to know which payments it has refused. `orders init-db` "
+                "creates it"
+            )
+        statements = Statements(orders, connection.dialect, outbox.clock, self._settings.grace)
+        return Tables(statements, outbox if has_outbox else None)
+
+    def _outbox(self, connection: sa.Connection) -> Outbox:
+        dialect = connection.dialect.name
+        return Outbox(self._settings, dialect, database.deciding_clock(dialect, self._given_clock))
 
 
-_MISSING = Verdict(Outcome.MISSING, reason="the table has no such row")
-_READING = "orders_reading"
+def _nothing(_: Work, __: Sequence[Any]) -> set[Any]:
+    return set()
 
 
-def create_engine(url: str) -> sa.Engine:
-    """Return an engine fit for workers: bounded waits, tested connections, and for SQLite WAL and early locks."""
-    place = sa.make_url(url)
-    backend = place.get_backend_name()
-    arguments: dict[str, Any] = {}
-    if backend == "sqlite":
-        if "timeout" not in place.query:
-            arguments["timeout"] = BUSY_TIMEOUT
-    elif "connect_timeout" not in place.query:
-        arguments["connect_timeout"] = CONNECT_TIMEOUT
-    try:
-        engine = sa.create_engine(place, connect_args=arguments, pool_pre_ping=backend != "sqlite")
-    except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise ConfigError(
-            f"ORDERS_DATABASE_URL is {mask(url)!r}, and its driver is not installed ({error}): "
-            "install order-expiry[postgresql] or the driver that the URL names"
-        ) from error
-    if backend == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
-    if backend in {"mysql", "mariadb"}:
-        event.listen(engine, "connect", _prepare_mysql)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # BEGIN is ours, see below
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
-    connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut undoes, reconcile finds
-
-
-def _prepare_mysql(connection: Any, _: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET time_zone = '+00:00'")  # in which TIMESTAMP columns are read and written
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    # Taking the write lock first waits for other writers; upgrading a read lock later fails at once.
-    reading = connection.get_execution_options().get(_READING)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-_ORDERS_FAULT = {"22", "23", "27", "44", "45", "P0"}
-"""SQLSTATE classes that speak of the row, not of the database: data, integrity, triggers, and what they raise."""
-
-_MYSQL_SIGNAL = 1644
-"""MySQL's number for what a trigger raises by SIGNAL; its drivers do not tell the SQLSTATE."""
-
-
-def _translate(error: exc.DBAPIError, settings: Settings) -> StoreError:
-    where = f"the database at ORDERS_DATABASE_URL {mask(settings.database_url)}"
-    cause = str(error.orig).strip()
-    sqlstate = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    if sqlstate:
-        is_orders_fault = sqlstate[:2] in _ORDERS_FAULT
-    else:
-        number = error.orig.args[0] if error.orig and error.orig.args else None
-        is_orders_fault = isinstance(error, exc.DataError | exc.IntegrityError) or number == _MYSQL_SIGNAL
-    return StoreError(f"{where} refused: {cause}") if is_orders_fault else StoreUnavailable(f"{where}: {cause}")
+def _create(connection: sa.Connection, missing: sa.Table) -> bool:
+    if sa.inspect(connection).has_table(missing.name, schema=missing.schema):
+        return False
+    missing.create(connection)
+    return True

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session, scoped_session
+
+from orders.events import Event
+
+Joined: TypeAlias = Session | scoped_session[Session] | Connection
+"""The caller's own session or connection, in whose transaction something is to happen."""
 
 
 class Outcome(StrEnum):
@@ -14,8 +22,12 @@ class Outcome(StrEnum):
 
     EXPIRED = "expired"
     """This call changed the row from pending to expired, and nobody else will."""
+    PAID = "paid"
+    """This call changed the row from pending to paid, because the guard said so."""
     CLOSED = "closed"
     """The row was in another state before: paid, cancelled, expired."""
+    DUE = "due"
+    """The row is pending, and its deadline has passed; this call has not changed it."""
     NOT_DUE = "not_due"
     """The row is pending, and its deadline is later."""
     MISSING = "missing"
@@ -30,11 +42,26 @@ class Verdict:
 
     outcome: Outcome
     due: float = 0.0
-    """With NOT_DUE, the deadline of the row, in Unix seconds."""
+    """With DUE and NOT_DUE, the deadline of the row and the grace after it, in Unix seconds."""
     wait: float = 0.0
-    """With NOT_DUE, the seconds until then, by the clock that decided."""
+    """With DUE and NOT_DUE, the seconds until then, by the clock that decided."""
     reason: str = ""
     """With MISSING and INVALID, what is wrong."""
+
+
+class State(StrEnum):
+    """What an order is."""
+
+    PENDING = "pending"
+    """It may be paid."""
+    OVERDUE = "overdue"
+    """It is pending, its deadline has passed, and it has not been expired yet."""
+    PAID = "paid"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+    """It is in a state of the shop's own: cancelled, shipped."""
+    MISSING = "missing"
+    """There is no such row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +69,47 @@ class Row:
     """What an order's row says."""
 
     status: str
+    """The shop's own word or number."""
     deadline: datetime | None
-    is_pending: bool
+    state: State
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the status is the shop's word for pending."""
+        return self.state in {State.PENDING, State.OVERDUE}
+
+
+class PaymentVerdict(StrEnum):
+    """What became of a payment."""
+
+    ACCEPTED = "accepted"
+    """The order is paid now, and nobody will expire it."""
+    DUPLICATE = "duplicate"
+    """It was paid before: the callback came twice, or the customer paid twice."""
+    TOO_LATE = "too_late"
+    """It is expired."""
+    CLOSED = "closed"
+    """It is in a state of the shop's own: cancelled."""
+    NOT_FOUND = "not_found"
+    """There is no such order, or its transaction has not been committed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What became of a payment, for its callback to act on."""
+
+    order_id: str
+    verdict: PaymentVerdict
+    refund_key: str | None = None
+    """If the money has to go back: an idempotency key for the refund, the same however often the callback comes."""
+    was_revived: bool = False
+    """Whether the order was expired, and the shop took its stock again."""
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether this payment, now or before, is the one that the order is paid by."""
+        paid = {PaymentVerdict.ACCEPTED, PaymentVerdict.DUPLICATE}
+        return self.verdict in paid and self.refund_key is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +124,58 @@ class Pending:
 
 
 class OrderStore(Protocol):
-    """The orders table. Each method is one transaction, and raises `orders.errors.StoreError` if that fails."""
+    """The orders table, and the outbox beside it.
+
+    Each method is one transaction, or happens in the caller's (*joined*), and raises `orders.errors.StoreError` if it
+    fails.
+    """
 
     def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Expire those that are pending and due, by one conditional update; tell what became of each id."""
         ...
 
-    def extend(self, order_id: str, deadline: datetime) -> bool:
-        """Give a pending order another deadline; tell whether it was pending."""
+    def look(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Tell what may become of each id; change nothing."""
+        ...
+
+    def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Mark those that are pending as paid, because the guard says so; tell what became of each id."""
+        ...
+
+    def pay(
+        self,
+        order_id: str,
+        *,
+        reference: str | None = None,
+        joined: Joined | None = None,
+        after_commit: Callable[[], None] | None = None,
+    ) -> Payment:
+        """Mark an order as paid if it is pending; tell what became of the payment.
+
+        Args:
+            order_id: the order's id.
+            reference: the gateway's own id of the payment.
+            joined: the caller's session or connection.
+            after_commit: called once the transaction has been committed, unless there is no such order.
+        """
+        ...
+
+    def extend(
+        self,
+        order_id: str,
+        deadline: datetime,
+        *,
+        joined: Joined | None = None,
+        after_commit: Callable[[], None] | None = None,
+    ) -> bool:
+        """Give a pending order another deadline; tell whether it was pending.
+
+        Args:
+            order_id: the order's id.
+            deadline: an aware datetime.
+            joined: the caller's session or connection.
+            after_commit: called once the transaction has been committed, if it was.
+        """
         ...
 
     def row(self, order_id: str) -> Row | None:
@@ -76,7 +186,7 @@ class OrderStore(Protocol):
         """Return a page of pending rows by deadline and id, from behind *after*.
 
         Args:
-            overdue: only those whose deadline passed this many seconds ago; None for all that have one.
+            overdue: only those that have been due for this many seconds; None for all that have a deadline.
             after: the last row of the page before, None for the first page.
             limit: how many rows a page has.
         """
@@ -84,6 +194,22 @@ class OrderStore(Protocol):
 
     def count_pending(self, *, overdue: float | None) -> int:
         """Return how many rows `pending` would page through."""
+        ...
+
+    def events(self, order_id: str, *, limit: int) -> Sequence[Event]:
+        """Return the latest events of an order, oldest first; none if there is no outbox."""
+        ...
+
+    def claim_events(self, *, limit: int, lease: float) -> Sequence[Event]:
+        """Lease the oldest undelivered event of at most *limit* orders for so many seconds."""
+        ...
+
+    def settle_events(self, delivered: Sequence[Event], postponed: Sequence[tuple[Event, float, str | None]]) -> None:
+        """Note which events were delivered, and which are to be claimed again, in how many seconds and why."""
+        ...
+
+    def prune_events(self, *, older_than: float, keep_undelivered: bool, limit: int) -> int:
+        """Delete at most *limit* events that are so many seconds old; return how many."""
         ...
 
     def close(self) -> None:

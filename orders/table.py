@@ -33,6 +33,11 @@ class UtcDateTime(types.TypeDecorator[datetime]):
         super().__init__(timezone=timezone)
         self.timezone = timezone
 
+    def load_dialect_impl(self, dialect: sa.Dialect) -> types.TypeEngine[Any]:
+        """Return the column type: MySQL's DATETIME has whole seconds unless it is told otherwise."""
+        kind = mysql.DATETIME(fsp=6) if dialect.name in {"mysql", "mariadb"} else sa.DateTime(timezone=self.timezone)
+        return dialect.type_descriptor(kind)
+
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
         """Return what the driver is given."""
         return value if value is None or self.timezone else value.astimezone(UTC).replace(tzinfo=None)

@@ -1,11 +1,13 @@
 """The Celery side: ``celery -A tasks worker``, ``celery -A tasks beat``, ``celery -A tasks flower``."""
 
 from tasks.app import app
+from tasks.deliver import deliver
 from tasks.expire import expire
+from tasks.prune import prune
 from tasks.reconcile import reconcile
 from tasks.sweep import sweep
 from tasks.watch import Watch
 
 app.steps["consumer"].add(Watch)
 
-__all__ = ["app", "expire", "reconcile", "sweep"]
+__all__ = ["app", "deliver", "expire", "prune", "reconcile", "sweep"]

@@ -1,10 +1,18 @@
 """The Celery app. Its settings are in the module ``celeryconfig``."""
 
 from celery import Celery
-from celery.signals import beat_init
+from celery.signals import beat_init, import_modules
+
+import orders
 
 app = Celery("orders")
 app.config_from_object("celeryconfig")
+
+
+@import_modules.connect
+def import_hooks(**_: object) -> None:
+    """Import the shop's hooks when a worker starts: one that lacks them must not start."""
+    orders.configure()
 
 
 @beat_init.connect

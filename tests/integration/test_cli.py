@@ -36,8 +36,12 @@ def run(*arguments: str) -> Result:
 
 @pytest.mark.parametrize("id_type", ["text", "integer", "uuid"])
 def test_init_db_creates_the_table_and_leaves_it_alone_the_second_time(shop: Shop, id_type: str) -> None:
-    assert run("init-db", "--id-type", id_type).output == "table orders: created\n"
-    assert run("init-db").output == "table orders: there already, left as it is\n"
+    first = run("init-db", "--id-type", id_type, "--no-events")
+    assert first.output == "table orders: created\n"
+    second = run("init-db")
+    assert second.output == "table orders: there already, left as it is\ntable order_events: created\n"
+    third = run("init-db")
+    assert third.output.splitlines()[1] == "table order_events: there already, left as it is"
     shop.store.check()
 
 
@@ -100,6 +104,7 @@ def test_an_error_is_one_line_and_status_1(monkeypatch: pytest.MonkeyPatch, caps
         ("ORDERS_LEASE", "soon", "error: ORDERS_LEASE is 'soon': accepted is a number of seconds"),
         ("ORDERS_REDIS_URL", f"redis://127.0.0.1:{free_port()}", "error: Redis at ORDERS_REDIS_URL redis://127.0.0.1"),
     ],
+    ids=["wrong", "unreachable"],
 )
 def test_a_process_of_its_own_says_what_is_wrong(setting: str, value: str, told: str) -> None:
     command = [sys.executable, "-m", "orders.cli", "enqueue", "42"]

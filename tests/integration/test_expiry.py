@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from orders import attempt
+from orders import settlement
 from orders.errors import ExpiryFailed, StoreError, StoreUnavailable
 from orders.expiry import OrderExpiry
 from orders.sql import SqlStore
@@ -165,7 +165,7 @@ def test_an_outage_of_the_database_counts_no_attempt(shop: Shop) -> None:
         with pytest.raises(StoreUnavailable):
             with_store(shop, FailingStore(shop, outage=True)).expire(["42", "43"], claim.lease)
         assert attempts(shop.redis) == {}
-        assert (shop.score("42") or 0) - claim.now == pytest.approx(attempt.OUTAGE_BACKOFF, abs=1)
+        assert (shop.score("42") or 0) - claim.now == pytest.approx(settlement.OUTAGE_BACKOFF, abs=1)
         shop.redis.zadd("orders", {"42": 1.0, "43": 1.0})  # time passes
     assert shop.claim_and_expire() == {"expired": 2}
 
@@ -267,4 +267,12 @@ def test_the_outcomes_are_words_that_json_and_flower_show(shop: Shop) -> None:
     shop.place("42")
     report = shop.claim_and_expire()
     assert repr(report) == "{'expired': 1}"
-    assert {outcome.value for outcome in Outcome} == {"expired", "closed", "not_due", "missing", "invalid"}
+    assert {outcome.value for outcome in Outcome} == {
+        "expired",
+        "paid",
+        "closed",
+        "due",
+        "not_due",
+        "missing",
+        "invalid",
+    }

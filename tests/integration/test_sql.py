@@ -14,8 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from orders.config import Settings
+from orders.database import create_engine
 from orders.errors import ConfigError, InvalidOrderId, SchemaError, StoreError, StoreUnavailable
-from orders.sql import SqlStore, create_engine
+from orders.sql import SqlStore
 from orders.store import Outcome
 from orders.table import IdType
 from tests.conftest import ManualClock, Shop

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from redis import Redis
 
 from orders.cli.demo.plan import Act, Event
+from orders.database import create_engine
 from orders.expiry import OrderExpiry
-from orders.sql import SqlStore, create_engine
+from orders.sql import SqlStore
 
 _AUDIT = (
     "CREATE TABLE audit (order_id INTEGER, was TEXT, became TEXT, at TEXT)",

@@ -1,0 +1,149 @@
+"""What a shop adds: functions of its own, each called in the one place that it is for.
+
+============================ ================================================ ==================================
+decorator                    called                                           with
+============================ ================================================ ==================================
+``@orders.on_expire``        in the transaction that expires orders           its session, their ids
+``@orders.on_late_payment``  in the transaction of a payment that is too late its session, the id → True to revive
+``@orders.guard``            before an order is expired, in no transaction    the id → an `Answer`
+``@orders.on_event``         after the commit, by a task of its own           the `orders.events.Event`
+``@orders.deadline_rule``    when an order is scheduled without a deadline    the id, the caller's context
+============================ ================================================ ==================================
+
+``ORDERS_HOOKS`` names the modules that they stand in; every process that pays, checks or expires imports them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from importlib import import_module
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy.orm import Session
+
+from orders.errors import ConfigError
+from orders.events import Event
+
+
+class Answer(StrEnum):
+    """What a payment gateway says of an order."""
+
+    PAID = "paid"
+    """It was paid: the order is marked paid instead of being expired."""
+    UNPAID = "unpaid"
+    """It was not, and will not be: the order may be expired."""
+    UNKNOWN = "unknown"
+    """It is being paid, or the gateway cannot tell: ask again later."""
+
+
+ExpireHook: TypeAlias = Callable[[Session, Sequence[Any]], object]
+LatePaymentHook: TypeAlias = Callable[[Session, Any], bool]
+GuardHook: TypeAlias = Callable[[str], Answer]
+EventHook: TypeAlias = Callable[[Event], object]
+DeadlineRule: TypeAlias = Callable[[str, Mapping[str, Any]], datetime | timedelta | float | None]
+
+ExpireHookT = TypeVar("ExpireHookT", bound=ExpireHook)
+LatePaymentHookT = TypeVar("LatePaymentHookT", bound=LatePaymentHook)
+GuardHookT = TypeVar("GuardHookT", bound=GuardHook)
+EventHookT = TypeVar("EventHookT", bound=EventHook)
+DeadlineRuleT = TypeVar("DeadlineRuleT", bound=DeadlineRule)
+HookT = TypeVar("HookT", bound=Callable[..., Any])
+
+
+class Hooks:
+    """The functions of one shop. Those of a process stand in `orders.api`."""
+
+    def __init__(self) -> None:
+        self.expire_hooks: list[ExpireHook] = []
+        self.event_hooks: list[EventHook] = []
+        self.late_payment_hook: LatePaymentHook | None = None
+        self.guard_hook: GuardHook | None = None
+        self.rule: DeadlineRule | None = None
+
+    def on_expire(self, function: ExpireHookT) -> ExpireHookT:
+        """Call this in the transaction that expires orders: to give back stock, coupons, points.
+
+        It is given an SQLAlchemy session in that transaction, and the ids of the orders, one or a batch, as the id
+        column holds them. What it writes commits with the change of state, or not at all; so it happens once. If it
+        raises, none of the orders is expired: each is tried by itself, and one that fails again is tried later.
+        It must not commit, and should lock rows in the ascending order of their keys.
+        """
+        if function not in self.expire_hooks:
+            self.expire_hooks.append(function)
+        return function
+
+    def on_late_payment(self, function: LatePaymentHookT) -> LatePaymentHookT:
+        """Ask this whether an expired order that is paid now may be revived.
+
+        It is given the session of the payment's transaction and the order's id, as the id column holds it, while
+        the order's row is locked. If it takes the stock again and returns True, the order is paid, and the payment
+        is accepted. If it returns False, what it wrote is undone, and the payment is too late.
+
+        Raises:
+            ConfigError: there is one already.
+        """
+        self.late_payment_hook = _only("on_late_payment", self.late_payment_hook, function)
+        return function
+
+    def guard(self, function: GuardHookT) -> GuardHookT:
+        """Ask this of each order before it is expired: the payment gateway may know more than the database.
+
+        It is given the id as text and returns an `Answer`. It runs in no transaction, in a thread of its own, and
+        beside others. What it raises, and no answer within ``ORDERS_GUARD_TIMEOUT``, count as `Answer.UNKNOWN`.
+
+        Raises:
+            ConfigError: there is one already.
+        """
+        self.guard_hook = _only("guard", self.guard_hook, function)
+        return function
+
+    def on_event(self, function: EventHookT) -> EventHookT:
+        """Call this with each event, after its commit, in the task ``orders.deliver``.
+
+        At least once, and in their order for each order of the shop. If it raises, the event is delivered again
+        later, to all handlers, and the order's later events wait for it.
+        """
+        if function not in self.event_hooks:
+            self.event_hooks.append(function)
+        return function
+
+    def deadline_rule(self, function: DeadlineRuleT) -> DeadlineRuleT:
+        """Ask this for the deadline of an order that is given none.
+
+        It is given the id as text and the *context* of the call, a mapping. It returns an aware datetime, a
+        timedelta or seconds from now; None for ``ORDERS_TIMEOUT``.
+
+        Raises:
+            ConfigError: there is one already.
+        """
+        self.rule = _only("deadline_rule", self.rule, function)
+        return function
+
+
+def load(names: Sequence[str]) -> None:
+    """Import the modules that ``ORDERS_HOOKS`` names.
+
+    Raises:
+        ConfigError: one of them cannot be imported.
+    """
+    for name in names:
+        try:
+            import_module(name)
+        except Exception as error:
+            raise ConfigError(
+                f"ORDERS_HOOKS names {name!r}, and importing it failed: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _only(decorator: str, registered: HookT | None, function: HookT) -> HookT:
+    if registered is not None and registered is not function:
+        raise ConfigError(
+            f"@orders.{decorator} is {_name(registered)} already; accepted is one function, so {_name(function)} is not"
+        )
+    return function
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"

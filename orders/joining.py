@@ -1,0 +1,113 @@
+"""Work in a transaction of the application's own, and what follows once that has been committed.
+
+SQLAlchemy tells of a commit before it happens, not after. What follows is therefore kept on the connection, released
+by the commit, and done when the connection is given back, or begins anew, whichever comes first. A rollback, even to
+a savepoint, forgets it: what follows is only ever a hint to the schedule, and the database has the last word.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session, scoped_session
+
+from orders.store import Joined
+
+logger = logging.getLogger(__name__)
+
+_WAITING = "orders_after_commit"
+_RELEASED = "orders_committed"
+
+
+def connection_of(joined: Joined) -> sa.Connection:
+    """Return the connection of a session, with what the session has pending written to it."""
+    if isinstance(joined, sa.Connection):
+        return joined
+    session = joined() if isinstance(joined, scoped_session) else joined
+    session.flush()
+    return session.connection()
+
+
+@contextmanager
+def session_of(joined: Joined | None, connection: sa.Connection) -> Iterator[Session]:
+    """Yield the caller's session or, without one, a session on the connection that cannot commit by itself."""
+    if joined is not None and not isinstance(joined, sa.Connection):
+        session = joined() if isinstance(joined, scoped_session) else joined
+        yield session
+        session.flush()
+        return
+    with Session(bind=connection, join_transaction_mode="rollback_only") as session:
+        yield session
+        session.flush()
+
+
+def refresh(joined: Joined | None, table: str, key: Any) -> None:
+    """Have the caller's session load an order again when it is looked at next: its row was changed beneath it."""
+    if joined is None or isinstance(joined, sa.Connection):
+        return
+    for instance in list(joined.identity_map.values()):
+        state = sa.inspect(instance)
+        if getattr(state.mapper.local_table, "name", None) == table and state.identity == (key,):
+            joined.expire(instance)
+
+
+def after_commit(connection: sa.Connection, call: Callable[[], None]) -> None:
+    """Call something once the connection's present transaction has been committed; never if it is rolled back."""
+    connection.info.setdefault(_WAITING, []).append(call)
+    for name, listener in _ON_CONNECTION.items():
+        if not event.contains(connection, name, listener):
+            event.listen(connection, name, listener)
+    engine = connection.engine
+    if not event.contains(engine.pool, "checkin", _given_back):
+        event.listen(engine.pool, "checkin", _given_back)
+    if not event.contains(engine, "handle_error", _fails):
+        event.listen(engine, "handle_error", _fails)
+
+
+def _commits(connection: sa.Connection) -> None:
+    connection.info.setdefault(_RELEASED, []).extend(connection.info.pop(_WAITING, []))
+
+
+def _commits_prepared(connection: sa.Connection, xid: object, is_prepared: bool) -> None:  # noqa: ARG001, FBT001
+    _commits(connection)
+
+
+def _forgets(connection: sa.Connection, *_: object) -> None:
+    connection.info.pop(_WAITING, None)
+
+
+def _fails(context: sa.ExceptionContext) -> None:
+    # Between a commit and the next beginning, what can fail is that commit.
+    if context.connection is not None:
+        context.connection.info.pop(_RELEASED, None)
+
+
+def _begins(connection: sa.Connection) -> None:
+    _call(connection.info)
+
+
+def _given_back(_: object, record: Any) -> None:
+    record.info.pop(_WAITING, None)
+    _call(record.info)
+
+
+def _call(info: dict[str, Any]) -> None:
+    for call in info.pop(_RELEASED, []):
+        try:
+            call()
+        except Exception:
+            logger.exception("what was to follow a commit failed; the schedule will find out by itself")
+
+
+_ON_CONNECTION: dict[str, Callable[..., None]] = {
+    "commit": _commits,
+    "commit_twophase": _commits_prepared,
+    "rollback": _forgets,
+    "rollback_savepoint": _forgets,
+    "begin": _begins,
+}

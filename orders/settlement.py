@@ -1,0 +1,170 @@
+"""What becomes of orders in the schedule after an attempt: the table of outcomes, as code.
+
+=================================== =====================================================================
+what was found                      in Redis, if the fence holds
+=================================== =====================================================================
+the row was changed, or was final   out of the schedule
+pending, due later                  its score is that deadline
+no such row                         again with backoff (it may not be committed yet), then buried
+the guard does not know             again with backoff, then ``ORDERS_GUARD_END``; no attempt is counted
+the guard is not asked              again after its pause; no attempt is counted
+a server failed                     again with backoff; no attempt is counted
+a hook raised, an id cannot be      again with backoff, then buried
+its process died, each time         buried
+=================================== =====================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from orders.guarding import Reply
+from orders.hooks import Answer
+from orders.schedule import Move, Schedule
+from orders.store import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from orders.config import Settings
+
+BACKOFF = 1.0
+"""Seconds before an order's second attempt, doubled for each further one."""
+
+MAX_BACKOFF = 300.0
+"""The most seconds between two attempts."""
+
+OUTAGE_BACKOFF = 5.0
+"""Seconds before the next attempt when the database, not the order, is at fault."""
+
+FINAL = {Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED}
+
+
+@dataclass(slots=True)
+class Finding:
+    """What an attempt found out about one order."""
+
+    number: int
+    """The number of this attempt, from 1."""
+    verdict: Verdict | None = None
+    """What the store said last."""
+    error: Exception | None = None
+    """What it raised instead."""
+    reply: Reply | None = None
+    """What the guard said."""
+    unknown: int = 0
+    """With the answer UNKNOWN, how many times in a row it was given."""
+
+    @property
+    def answer(self) -> Answer | None:
+        """The guard's answer."""
+        return self.reply.answer if self.reply else None
+
+
+class Settlement:
+    """What is to be done in the schedule.
+
+    Args:
+        findings: what was found out, by order id.
+        settings: the settings.
+        outage: the error of a server that ended the attempt.
+        now: returns Redis's time.
+        jitter: returns a number from 0 to 1, by which retries are spread.
+    """
+
+    def __init__(
+        self,
+        findings: Mapping[str, Finding],
+        settings: Settings,
+        outage: Exception | None,
+        *,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._outage = outage
+        self._read_clock = now
+        self._jitter = jitter
+        self._counts: Counter[str] = Counter()
+        self._settled: list[str] = []
+        self._moves: list[Move] = []
+        self._letters: list[tuple[str, str]] = []
+        for order_id, finding in findings.items():
+            self._add(order_id, finding)
+
+    def carry_out(self, schedule: Schedule, lease: float) -> None:
+        """Do it, where the fence holds."""
+        if self._settled:
+            expired, others = self._counts[Outcome.EXPIRED], self._counts[Outcome.CLOSED] + self._counts[Outcome.PAID]
+            schedule.settle(lease, self._settled, expired=expired, closed=others)
+        if self._moves:
+            schedule.reschedule(lease, self._moves)
+        if self._letters:
+            schedule.bury(lease, self._letters)
+
+    def report(self, *, stale: int) -> dict[str, int]:
+        """Return how many orders ended how."""
+        return {name: count for name, count in (self._counts | Counter(stale=stale)).items() if count}
+
+    def _add(self, order_id: str, finding: Finding) -> None:
+        verdict, number, limit = finding.verdict, finding.number, self._settings.max_attempts
+        if finding.answer is Answer.UNKNOWN:
+            self._add_unknown(order_id, finding)
+            return
+        if verdict and verdict.outcome is not Outcome.DUE:
+            self._counts[verdict.outcome.value] += 1
+        if verdict and verdict.outcome in FINAL:
+            self._settled.append(order_id)
+        elif verdict and verdict.outcome is Outcome.NOT_DUE:
+            self._moves.append(Move(order_id, verdict.due))
+        elif self._outage and not finding.error and number <= limit:
+            self._counts["postponed"] += 1
+            self._again(order_id, finding, OUTAGE_BACKOFF, str(self._outage), is_counted=False)
+        elif number < limit:
+            self._counts["retried"] += 1
+            self._again(order_id, finding, BACKOFF * 2 ** (number - 1), reason(finding), is_counted=True)
+        else:
+            self._bury(order_id, finding, reason(finding))
+
+    def _add_unknown(self, order_id: str, finding: Finding) -> None:
+        """Have the guard asked again. Its not knowing is nobody's failure."""
+        reply = finding.reply
+        if reply is None or not reply.was_asked:
+            self._counts["postponed"] += 1
+            wait = max(reply.wait if reply else 0.0, BACKOFF)
+            self._again(order_id, finding, wait, reason(finding), is_counted=False)
+        elif finding.unknown < self._settings.guard_limit:
+            self._counts["unknown"] += 1
+            self._again(order_id, finding, BACKOFF * 2 ** (finding.unknown - 1), reason(finding), is_counted=False)
+        else:
+            self._bury(order_id, finding, f"{reason(finding)}; it was asked {finding.unknown} times")
+
+    def _again(self, order_id: str, finding: Finding, seconds: float, error: str, *, is_counted: bool) -> None:
+        retry_at = self._now + min(seconds, MAX_BACKOFF) * (1 + self._jitter() / 2)
+        failure: dict[str, Any] = {"error": error, "at": self._now, "retry_at": retry_at}
+        if finding.unknown:
+            failure["unknown"] = finding.unknown
+        self._moves.append(Move(order_id, retry_at, finding.number - (not is_counted), failure))
+
+    def _bury(self, order_id: str, finding: Finding, why: str) -> None:
+        self._counts["buried"] += 1
+        letter = {"reason": why, "attempts": finding.number, "buried_at": self._now}
+        self._letters.append((order_id, json.dumps(letter)))
+
+    @cached_property
+    def _now(self) -> float:
+        return self._read_clock()
+
+
+def reason(finding: Finding) -> str:
+    """Return why an order is not settled."""
+    if finding.error:
+        return f"{type(finding.error).__name__}: {finding.error}"
+    if finding.answer is Answer.UNKNOWN and finding.reply:
+        return finding.reply.reason
+    if finding.verdict:
+        return finding.verdict.reason
+    return f"none of {finding.number - 1} attempts came to an end: its process was killed each time"

@@ -1,0 +1,167 @@
+"""What happens to orders in one transaction: the change of state, the shop's hooks, the events.
+
+The locks are taken in this order: the orders' rows, in the order of their ids; then what hooks lock; then nothing.
+A transaction of the shop's own that changes an order and, say, its stock does well to keep to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import sqlalchemy as sa
+
+from orders import joining
+from orders.events import Event, EventKind
+from orders.hooks import Hooks
+from orders.outbox import Fact, Outbox
+from orders.statements import Statements
+from orders.store import Joined, Payment, PaymentVerdict, State
+
+if TYPE_CHECKING:
+    from orders.config import Settings
+
+VERDICTS = {
+    State.PAID: PaymentVerdict.DUPLICATE,
+    State.EXPIRED: PaymentVerdict.TOO_LATE,
+    State.CLOSED: PaymentVerdict.CLOSED,
+}
+"""What a payment is told that finds an order in a final state."""
+
+REFUNDS = UUID("6d0f9a0e-6a1c-5b6e-9a55-3a1de8f0c5d2")
+"""The name space of refunds (RFC 9562, version 5): a key fits the 36 to 255 characters that gateways accept."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What one database has: the orders, and the outbox if there is one."""
+
+    orders: Statements
+    outbox: Outbox | None
+
+    def key(self, order_id: str) -> Any:
+        """Return an id as the id column holds it; see `orders.table.OrdersTable.key`."""
+        return self.orders.orders.key(order_id)
+
+    def member(self, key: Any) -> str:
+        """Return the id of a row as the schedule names it."""
+        return self.orders.orders.member(key)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One transaction, ours or the caller's."""
+
+    connection: sa.Connection
+    tables: Tables
+    settings: Settings
+    hooks: Hooks
+    joined: Joined | None = None
+    """The caller's session or connection, if the transaction is the caller's."""
+    following: list[Callable[[], None]] = field(default_factory=list)
+    """What is to be called after the commit."""
+
+    def expire(self, keys: Sequence[Any]) -> set[Any]:
+        """Expire rows that are pending and due, and call the hooks with those; return their keys."""
+        expired = self.tables.orders.expire_due(self.connection, keys)
+        if expired:
+            ordered = sorted(expired)
+            if self.hooks.expire_hooks:
+                with joining.session_of(self.joined, self.connection) as session:
+                    for hook in self.hooks.expire_hooks:
+                        hook(session, ordered)
+            self._record(*((self.tables.member(key), EventKind.EXPIRED, {}) for key in ordered))
+        return expired
+
+    def settle_paid(self, keys: Sequence[Any]) -> set[Any]:
+        """Mark pending rows as paid, because the guard says so; return their keys."""
+        paid = self.tables.orders.pay(self.connection, keys)
+        self._record(*((self.tables.member(key), EventKind.PAID, {"by": "guard"}) for key in sorted(paid)))
+        return paid
+
+    def extend(self, order_id: str, deadline: datetime, after_commit: Callable[[], None] | None) -> bool:
+        """Give a pending order another deadline; tell whether it was pending."""
+        key = self.tables.key(order_id)
+        if not self.tables.orders.extend(self.connection, key, deadline):
+            return False
+        self._record((order_id, EventKind.EXTENDED, {"deadline": deadline.isoformat()}))
+        self._finish(key, after_commit)
+        return True
+
+    def pay(self, order_id: str, reference: str | None, after_commit: Callable[[], None] | None) -> Payment:
+        """Mark an order as paid if it is pending; tell what became of the payment."""
+        key = self.tables.key(order_id)
+        payment = self._pay(order_id, key, reference)
+        if payment.verdict is not PaymentVerdict.NOT_FOUND:
+            self._finish(key, after_commit)
+        return payment
+
+    def _pay(self, order_id: str, key: Any, reference: str | None) -> Payment:
+        strict = self.settings.strict
+        if self.tables.orders.pay(self.connection, [key], in_time=strict):
+            self._record((order_id, EventKind.PAID, _about(reference)))
+            return Payment(order_id, PaymentVerdict.ACCEPTED)
+        # It was not pending then. With its row locked, what it is now it stays until we commit.
+        row = self.tables.orders.row(self.connection, key, lock=True)
+        if row is None:
+            return Payment(order_id, PaymentVerdict.NOT_FOUND)
+        if row.is_pending:
+            if strict and self.expire([key]):
+                return self._refuse(order_id, key, State.EXPIRED, reference)
+            return self._pay(order_id, key, reference)  # it came, or was extended, between the two statements
+        return self._refuse(order_id, key, row.state, reference)
+
+    def _refuse(self, order_id: str, key: Any, state: State, reference: str | None) -> Payment:
+        """Decide about money for an order in a final state."""
+        refund_key = _refund_key(order_id, reference)
+        before = self.tables.outbox.payments(self.connection, order_id) if self.tables.outbox else []
+        if any(event.data.get("refund_key") == refund_key for event in before):
+            return Payment(order_id, VERDICTS[state], refund_key)  # it was refused before, whatever came since
+        if state is State.EXPIRED and self._revive(key):
+            self._record((order_id, EventKind.REVIVED, _about(reference)))
+            return Payment(order_id, PaymentVerdict.ACCEPTED, was_revived=True)
+        if state is State.PAID and not _is_another(reference, before):
+            return Payment(order_id, PaymentVerdict.DUPLICATE)
+        verdict = VERDICTS[state]
+        about = {"verdict": verdict.value, "refund_key": refund_key, **_about(reference)}
+        self._record((order_id, EventKind.LATE_PAYMENT, about))
+        return Payment(order_id, verdict, refund_key)
+
+    def _revive(self, key: Any) -> bool:
+        """Have the shop take its stock again; if it does, mark the expired order as paid."""
+        hook = self.hooks.late_payment_hook
+        if hook is None:
+            return False
+        with joining.session_of(self.joined, self.connection) as session, session.begin_nested() as savepoint:
+            if hook(session, key):
+                self.tables.orders.revive(self.connection, key)
+                return True
+            savepoint.rollback()  # what it took before it found too little
+        return False
+
+    def _record(self, *facts: Fact) -> None:
+        if self.tables.outbox:
+            self.tables.outbox.record(self.connection, facts)
+
+    def _finish(self, key: Any, after_commit: Callable[[], None] | None) -> None:
+        joining.refresh(self.joined, self.tables.orders.orders.table.name, key)
+        if after_commit:
+            self.following.append(after_commit)
+
+
+def _about(reference: str | None) -> dict[str, str]:
+    return {} if reference is None else {"reference": reference}
+
+
+def _is_another(reference: str | None, before: Sequence[Event]) -> bool:
+    """Tell whether an order was paid by another payment than this: the customer has paid twice."""
+    accepted = [event.data.get("reference") for event in before if event.kind is not EventKind.LATE_PAYMENT]
+    return reference is not None and bool(accepted) and accepted[-1] not in {None, reference}
+
+
+def _refund_key(order_id: str, reference: str | None) -> str:
+    """Return the same key for the same payment, however often its callback comes."""
+    return str(uuid5(REFUNDS, f"{order_id}/{reference or ''}"))
