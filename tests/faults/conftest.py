@@ -15,7 +15,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -88,13 +88,11 @@ class Report:
     recovery: float
 
 
-REPORTS: list[Report] = []
-
-
 @dataclass
 class Deployment:
     """Redis, a database and Celery processes."""
 
+    node: pytest.Item
     folder: Path
     redis_server: EmbeddedRedis
     database_url: str
@@ -226,7 +224,7 @@ class Deployment:
             self.until(self._is_over, within=within, why="orders were left")
         finally:
             report = self.audit()
-            REPORTS.append(report)
+            self.node.user_properties.append(("fault", asdict(report)))
         assert (report.lost, report.doubled) == (0, 0)
         assert self.redis.exists("{orders}:attempts", "{orders}:failures") == 0
         return report
@@ -287,7 +285,7 @@ def deployment(
     (folder / "celeryconfig.py").write_text(CELERYCONFIG)
     (folder / "poison.py").write_text(POISON)
     fault = request.node.name.removeprefix("test_").replace("_", " ")
-    deployment = Deployment(folder, own_redis, postgres_url, fault)
+    deployment = Deployment(request.node, folder, own_redis, postgres_url, fault)
     yield deployment
     deployment.close()
 
@@ -304,9 +302,11 @@ def faketime() -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of faults."""
-    if REPORTS:
+    ended = [test for name in ("passed", "failed") for test in terminalreporter.getreports(name)]
+    reports = [Report(**told) for test in ended for name, told in test.user_properties if name == "fault"]
+    if reports:
         terminalreporter.section("faults: orders, lost, doubled, seconds from the fault to the last expiry")
-        for report in REPORTS:
+        for report in reports:
             terminalreporter.line(
                 f"{report.fault:<60} {report.orders:>6} {report.lost:>4} {report.doubled:>4} {report.recovery:>6.1f}"
             )
