@@ -19,6 +19,7 @@ from orders import ids
 from orders.errors import DeliveryFailed
 from orders.events import Event
 from orders.hooks import EventHook
+from orders.retrying import without_conflict
 from orders.settlement import BACKOFF, MAX_BACKOFF
 from orders.store import OrderStore
 
@@ -43,6 +44,7 @@ def deliver(
     settings: Settings,
     *,
     is_over: Callable[[], bool],
+    sleep: Callable[[float], None],
     jitter: Callable[[], float],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> dict[str, int]:
@@ -55,6 +57,7 @@ def deliver(
         handlers: are called with each.
         settings: the settings.
         is_over: tells, after each event, whether to stop.
+        sleep: waits for seconds.
         jitter: returns a number from 0 to 1, by which retries are spread.
         monotonic: seconds from any beginning.
 
@@ -66,13 +69,15 @@ def deliver(
         StoreError: the database failed. What it has not noted is delivered again when the lease has run out.
     """
     delivered, refused = 0, list[_Handed]()
-    while handlers and not is_over() and (page := store.claim_events(limit=PAGE, lease=settings.lease)):
+    retried = partial(without_conflict, sleep=sleep, jitter=jitter)
+    claim = partial(store.claim_events, limit=PAGE, lease=settings.lease)
+    while handlers and not is_over() and (page := retried(claim)):
         give_up = monotonic() + SHARE * settings.lease
         hand = partial(_hand, handlers=handlers, is_over=partial(_is_over, is_over, monotonic, give_up))
         handed = _map(hand, page, settings.events_parallel)
         done = [one.event for one in handed if one.is_done]
         again = [(one.event, _wait(one, jitter()), one.told) for one in handed if not one.is_done]
-        store.settle_events(done, again)
+        retried(partial(store.settle_events, done, again))
         delivered += len(done)
         refused += [one for one in handed if one.error]
     if delivered or refused:

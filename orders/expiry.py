@@ -179,7 +179,14 @@ class OrderExpiry:
 
     def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Deliver events to the handlers; see `orders.delivery.deliver`."""
-        return deliver(self.store, self.hooks.event_hooks, self.settings, is_over=is_over, jitter=self._jitter)
+        return deliver(
+            self.store,
+            self.hooks.event_hooks,
+            self.settings,
+            is_over=is_over,
+            sleep=self._sleep,
+            jitter=self._jitter,
+        )
 
     def prune(self, *, is_over: Callable[[], bool] = lambda: False) -> int:
         """Delete events that are older than their retention; see `orders.delivery.prune`."""

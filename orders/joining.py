@@ -42,6 +42,7 @@ def session_of(joined: Joined | None, connection: sa.Connection) -> Iterator[Ses
         session.flush()
         return
     with Session(bind=connection, join_transaction_mode="rollback_only") as session:
+        session.connection()  # joins, so that a rollback undoes everything, even if nothing was written before
         yield session
         session.flush()
 

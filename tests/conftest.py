@@ -30,6 +30,7 @@ from orders.expiry import OrderExpiry
 from orders.hooks import Hooks
 from orders.schedule import Claim, Schedule
 from orders.sql import SqlStore
+from orders.store import Payment
 from orders.table import IdType
 
 _databases = count(1)
@@ -173,6 +174,7 @@ class Shop:
     clock: ManualClock
     slept: list[float] = field(default_factory=list)
     claim: Claim | None = None
+    payments: list[Payment] = field(default_factory=list)
 
     def create(self, id_type: IdType = "text", *, events: bool = True) -> None:
         assert self.store.create_table(id_type)

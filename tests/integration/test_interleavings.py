@@ -1,4 +1,4 @@
-"""Every rival between every two steps: claim → publish → start → update → settle.
+"""Every rival between every two steps: claim → publish → start → ask → update → settle.
 
 The rival runs exactly there, in the same thread, so each case is the same every time. Whatever it does must stand,
 and the order must end once, in the state that the database gave it first.
@@ -13,6 +13,7 @@ from itertools import product
 import pytest
 
 from orders.expiry import OrderExpiry
+from orders.hooks import Answer, Hooks
 from orders.sql import SqlStore
 from orders.store import Verdict
 from tests.conftest import Shop
@@ -23,14 +24,18 @@ Rival = Callable[[Shop], None]
 
 
 def pay(shop: Shop) -> None:
-    """The customer pays: a conditional update of the shop's own, and the id leaves the schedule."""
-    if shop.update_if_pending("42", status="paid"):
-        shop.expiry.remove("42")
+    """The customer pays, and the id leaves the schedule."""
+    shop.payments.append(shop.expiry.pay("42", reference="ch_1"))
 
 
 def pay_and_forget(shop: Shop) -> None:
-    """The same, by a process that dies before it tells the schedule."""
+    """The shop pays it by an update of its own, in a process that dies before it tells the schedule."""
     shop.update_if_pending("42", status="paid")
+
+
+def check(shop: Shop) -> None:
+    """Somebody looks at the order's page."""
+    shop.expiry.check("42")
 
 
 def extend(shop: Shop) -> None:
@@ -64,8 +69,25 @@ def reconcile(shop: Shop) -> None:
     shop.expiry.reconcile(everything=True)
 
 
-RIVALS: list[Rival] = [pay, pay_and_forget, extend, remove, enqueue_again, second_worker, lease_ends, reconcile]
-STEPS = ["before the claim", "before the start", "before the update", "after the update", "after all"]
+RIVALS: list[Rival] = [
+    pay,
+    pay_and_forget,
+    check,
+    extend,
+    remove,
+    enqueue_again,
+    second_worker,
+    lease_ends,
+    reconcile,
+]
+STEPS = [
+    "before the claim",
+    "before the start",
+    "while the guard is asked",
+    "before the update",
+    "after the update",
+    "after all",
+]
 
 
 class InterruptedStore(SqlStore):
@@ -93,8 +115,16 @@ def expire(shop: Shop, rival: Rival, step: str) -> None:
         return
     if step == "before the start":
         rival(shop)
+    hooks = Hooks()
+    if step == "while the guard is asked":
+
+        @hooks.guard
+        def unpaid(order_id: str) -> Answer:
+            rival(shop)
+            return Answer.UNPAID
+
     store = InterruptedStore(shop, rival, step)
-    OrderExpiry(shop.settings, shop.schedule, store).expire(
+    OrderExpiry(shop.settings, shop.schedule, store, hooks=hooks).expire(
         [claimed.order_id for claimed in claim.claimed], claim.lease
     )
     if step == "after all":
@@ -136,6 +166,15 @@ def test_a_rival_between_two_steps(shop: Shop, rival: Rival, step: str) -> None:
     # then it ended once, as it must
     assert shop.status("42") == expected(rival, step)
     assert len(shop.changes()) <= 1
+    # the customer was told what is so
+    for payment in shop.payments:
+        assert payment.is_accepted == (shop.status("42") == "paid")
+        assert (payment.refund_key is not None) == (shop.status("42") == "expired")
+    # every event tells what is so, and is told once
+    kinds = shop.kinds("42")
+    if rival is not remove:
+        assert kinds.count("expired") == (shop.status("42") == "expired")
+    assert kinds.count("paid") == sum(payment.is_accepted for payment in shop.payments)
     # and the schedule has it only if it is to be expired yet
     if expected(rival, step) == "pending":
         assert shop.score("42") == pytest.approx(LATER.timestamp(), abs=1e-5)
@@ -144,7 +183,7 @@ def test_a_rival_between_two_steps(shop: Shop, rival: Rival, step: str) -> None:
     assert shop.redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
 
 
-@pytest.mark.parametrize("step", STEPS[1:4])
+@pytest.mark.parametrize("step", ["before the start", "before the update", "after the update"])
 def test_a_crash_between_two_steps_costs_a_lease_and_nothing_else(shop: Shop, step: str) -> None:
     class Crash(BaseException):
         """A kill -9 as seen from the inside: nothing after it runs."""
