@@ -30,8 +30,9 @@ def wait_until(is_so: Callable[[], object], *, within: float, why: str) -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    given = {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
-    return {**os.environ, **given}
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    written = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in given.items()}
+    return {**os.environ, **{f"{PREFIX}{name.upper()}": value for name, value in written.items()}}
 
 
 @contextmanager

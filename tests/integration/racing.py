@@ -1,0 +1,153 @@
+"""A process full of rivals: customers who pay, staff who extend and cancel, workers who expire, all the same orders."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from orders.config import Settings
+from orders.database import create_engine
+from orders.errors import DeliveryFailed, StoreUnavailable
+from orders.events import Event
+from orders.expiry import OrderExpiry
+from orders.hooks import Hooks
+from orders.retrying import without_conflict
+from orders.store import Payment
+
+ITEMS = sa.text("SELECT product, sum(units) AS units FROM items WHERE order_id IN :ids GROUP BY product").bindparams(
+    sa.bindparam("ids", expanding=True)
+)
+RELEASE = sa.text("UPDATE stock SET units = units + :units WHERE product = :product")
+CANCEL = sa.text("UPDATE orders SET status = 'cancelled' WHERE id = :id AND status = 'pending'")
+SEE = sa.text("INSERT INTO seen VALUES (:event_id, :order_id, :kind)")
+
+
+@dataclass
+class Account:
+    """What one process did, and was told."""
+
+    acts: Counter[str] = field(default_factory=Counter)
+    payments: list[tuple[int, str, str, str | None]] = field(default_factory=list)
+    """Order, reference, verdict, refund key."""
+
+
+def release(session: Session | sa.Connection, order_ids: Sequence[Any]) -> None:
+    """Give the stock of orders back: products in the order of their keys."""
+    for product, units in sorted(session.execute(ITEMS, {"ids": list(order_ids)}).tuples()):
+        session.execute(RELEASE, {"product": product, "units": int(units)})
+
+
+class Rivals:
+    """Threads that do at random, until a moment, what people and workers do."""
+
+    def __init__(self, settings: Settings, orders: int, until: float, seed: int) -> None:
+        self._hooks = Hooks()
+        self._hooks.on_expire(release)
+        self._hooks.on_event(self._see)
+        self._engine = create_engine(settings.database_url)
+        self._expiry = OrderExpiry.connect(settings, hooks=self._hooks)
+        self._orders = orders
+        self._until = until
+        self._seed = seed
+        self.account = Account()
+
+    def run(self) -> None:
+        rivals: list[Callable[[random.Random], None]] = [
+            self._pay,
+            self._pay,
+            self._extend_or_cancel,
+            self._check,
+            self._work,
+            self._work,
+            self._deliver,
+        ]
+        with ThreadPoolExecutor(len(rivals)) as pool:
+            for ended in [pool.submit(self._go_on, rival, number) for number, rival in enumerate(rivals)]:
+                ended.result()
+        self._expiry.close()
+        self._engine.dispose()
+
+    def _go_on(self, rival: Callable[[random.Random], None], number: int) -> None:
+        chance = random.Random(f"{self._seed}/{number}")
+        while time.time() < self._until:
+            try:
+                rival(chance)
+            except (StoreUnavailable, DeliveryFailed):  # a conflict or a lock that took too long: the next turn
+                self.account.acts["gave way"] += 1
+            self.account.acts[rival.__name__.strip("_")] += 1
+            time.sleep(chance.uniform(0, 0.02))  # so that all of them come to their turns
+
+    def _order(self, chance: random.Random) -> int:
+        return chance.randint(1, self._orders)
+
+    def _pay(self, chance: random.Random) -> None:
+        order = self._order(chance)
+        reference = f"ch_{order}_{chance.randint(1, 2)}"  # few, so that callbacks repeat and customers pay twice
+        if chance.random() < 0.5:
+            self._note(order, reference, self._expiry.pay(order, reference=reference))
+            return
+        with Session(self._engine) as session, session.begin():
+            payment = self._expiry.pay(order, reference=reference, session=session)
+        self._note(order, reference, payment)
+
+    def _note(self, order: int, reference: str, payment: Payment) -> None:
+        self.account.payments.append((order, reference, payment.verdict.value, payment.refund_key))
+
+    def _extend_or_cancel(self, chance: random.Random) -> None:
+        order = self._order(chance)
+        if chance.random() < 0.5:
+            self._expiry.extend(order, timeout=chance.uniform(0, 1))
+            return
+
+        def cancel() -> int:
+            with self._engine.begin() as connection:
+                cancelled = connection.execute(CANCEL, {"id": order}).rowcount
+                if cancelled:
+                    release(connection, [order])
+            return cancelled
+
+        if cancel():
+            self._expiry.remove(order)
+
+    def _check(self, chance: random.Random) -> None:
+        self._expiry.check(self._order(chance))
+
+    def _work(self, chance: random.Random) -> None:
+        claim = self._expiry.schedule.claim(chance.choice([1, 1, 5, 50]))
+        ids = [claimed.order_id for claimed in claim.claimed]
+        chance.shuffle(ids)
+        if ids and chance.random() < 0.9:  # or the worker dies: the lease will end
+            self._expiry.expire(ids, claim.lease)
+
+    def _deliver(self, chance: random.Random) -> None:
+        if chance.random() < 0.1:  # a worker dies when the handlers have had some events
+            for event in self._expiry.store.claim_events(limit=3, lease=self._expiry.settings.lease):
+                self._see(event)
+            return
+        self._expiry.deliver(is_over=lambda: time.time() >= self._until)
+
+    def _see(self, event: Event) -> None:
+        def see() -> None:
+            with self._engine.begin() as connection:
+                seen = {"event_id": event.id, "order_id": event.order_id, "kind": event.kind.value}
+                connection.execute(SEE, seen)
+
+        without_conflict(see, sleep=time.sleep, jitter=random.random)
+
+
+def race(settings: dict[str, Any], orders: int, until: float, seed: int, account: str) -> None:
+    """Run in a process of its own; write down what was done."""
+    rivals = Rivals(Settings(**settings), orders, until, seed)
+    rivals.run()
+    told = {"acts": rivals.account.acts, "payments": rivals.account.payments}
+    Path(account).write_text(json.dumps(told))

@@ -1,0 +1,175 @@
+"""Many threads and processes pay, extend, cancel, check and expire the same orders at their deadlines."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import time
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from orders.config import Settings
+from orders.embedded import EmbeddedRedis
+from tests.conftest import Shop
+from tests.integration.racing import race, release
+
+ORDERS, PRODUCTS, PROCESSES, SECONDS, UNITS = 300, 5, 3, 7.0, 10_000
+
+TABLES = (
+    "CREATE TABLE stock (product INT PRIMARY KEY, units INT NOT NULL)",
+    "CREATE TABLE items (order_id INT NOT NULL, product INT NOT NULL, units INT NOT NULL)",
+    "CREATE TABLE seen (event_id INT, order_id VARCHAR(20), kind VARCHAR(20))",
+)
+
+
+@pytest.fixture
+def settings(redis_server: EmbeddedRedis, database_url: str) -> Settings:
+    return Settings(redis_url=redis_server.url, database_url=database_url, sweep_interval=0.5, lease=2)
+
+
+def open_shop(shop: Shop) -> None:
+    """Sell everything that the orders hold: stock is what is left, orders fall due over the next seconds."""
+    chance = random.Random(42)
+    shop.create("integer")
+    shop.audit()
+    items = [(order, chance.randint(1, PRODUCTS), chance.randint(1, 3)) for order in range(1, ORDERS + 1)]
+    with shop.engine.begin() as connection:
+        for table in TABLES:
+            connection.exec_driver_sql(table)
+        sold: Counter[int] = Counter()
+        for _, product, units in items:
+            sold[product] += units
+        connection.execute(
+            sa.text("INSERT INTO stock VALUES (:product, :units)"),
+            [{"product": product, "units": UNITS - sold[product]} for product in range(1, PRODUCTS + 1)],
+        )
+        connection.execute(
+            sa.text("INSERT INTO items VALUES (:order, :product, :units)"),
+            [{"order": order, "product": product, "units": units} for order, product, units in items],
+        )
+    for order in range(1, ORDERS + 1):
+        shop.place(order, due=1 + 4 * order / ORDERS, enqueue=False)
+    now = datetime.now(UTC)
+    shop.expiry.enqueue_many((order, now + timedelta(seconds=4 * order / ORDERS)) for order in range(1, ORDERS + 1))
+
+
+def finish(shop: Shop) -> None:
+    """Let every lease and deadline pass, and deliver what is left."""
+    give_up = time.monotonic() + 20
+    shop.expiry._sleep = time.sleep
+    while shop.redis.zcard("orders") or shop.store.count_pending(overdue=None):
+        assert time.monotonic() < give_up, "orders were left"
+        shop.claim_and_expire_all()
+        shop.expiry.reconcile(everything=True)
+        time.sleep(0.05)  # deadlines and leases end by the clocks of the servers
+    shop.hooks.on_event(lambda event: see(shop, event.id, event.order_id, event.kind.value))
+    while shop.expiry.deliver()["delivered"] or undelivered(shop):
+        assert time.monotonic() < give_up, "events were left"
+        time.sleep(0.05)
+
+
+def see(shop: Shop, event_id: int, order_id: str, kind: str) -> None:
+    with shop.engine.begin() as connection:
+        seen = {"event_id": event_id, "order_id": order_id, "kind": kind}
+        connection.execute(sa.text("INSERT INTO seen VALUES (:event_id, :order_id, :kind)"), seen)
+
+
+def undelivered(shop: Shop) -> int:
+    return len(rows(shop, "SELECT id FROM order_events WHERE delivered_at IS NULL"))
+
+
+def rows(shop: Shop, select: str) -> list[Any]:
+    with shop.engine.begin() as connection:
+        return list(connection.execute(sa.text(select)))
+
+
+def test_every_order_ends_once_and_the_books_balance(
+    shop: Shop, settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # given a shop that opens, and processes that are ready to run
+    shop.hooks.on_expire(release)
+    accounts = [tmp_path / f"{number}.json" for number in range(PROCESSES)]
+    given = settings.model_dump(include=settings.model_fields_set)
+    open_shop(shop)
+    until = time.time() + SECONDS
+    spawn = multiprocessing.get_context("spawn")
+    processes = [
+        spawn.Process(target=race, args=(given, ORDERS, until, seed, str(account)))
+        for seed, account in enumerate(accounts)
+    ]
+    # when all of them do to the same orders what they can
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(SECONDS + 60)
+        assert process.exitcode == 0
+    finish(shop)
+    # then every order has one final state, which it reached once
+    states = {order: str(status) for order, status in rows(shop, "SELECT id, status FROM orders")}
+    assert set(states.values()) == {"paid", "expired", "cancelled"}
+    changes = Counter(str(order) for (order,) in rows(shop, "SELECT order_id FROM audit"))
+    assert len(changes) == ORDERS
+    assert set(changes.values()) == {1}
+    # stock is conserved to the unit
+    [(left,)] = rows(shop, "SELECT sum(units) FROM stock")
+    [(sold,)] = rows(
+        shop, "SELECT coalesce(sum(items.units), 0) FROM items JOIN orders ON id = order_id WHERE status = 'paid'"
+    )
+    assert int(left) + int(sold) == PRODUCTS * UNITS
+    # every accepted payment stands, each paid order has one, and the others are to be refunded
+    told = [json.loads(account.read_text()) for account in accounts]
+    accepted: Counter[int] = Counter()
+    keys: dict[tuple[int, str], set[str]] = defaultdict(set)
+    verdicts: Counter[str] = Counter()
+    payments = [payment for account in told for payment in account["payments"]]
+    for order, reference, verdict, refund_key in payments:
+        verdicts[verdict] += 1
+        accepted[order] += verdict == "accepted"
+        if refund_key:
+            keys[order, reference].add(refund_key)
+        assert verdict != "not_found"
+        expected = {"accepted": "paid", "duplicate": "paid", "too_late": "expired", "closed": "cancelled"}
+        assert states[order] == expected[verdict]
+    paid = {order for order, state in states.items() if state == "paid"}
+    assert {order: number for order, number in accepted.items() if number} == dict.fromkeys(paid, 1)
+    assert all(len(found) == 1 for found in keys.values())
+    taken = {(order, reference) for order, reference, verdict, _ in payments if verdict == "accepted"}
+    assert {(order, reference) for order, reference, *_ in payments} == taken | set(keys)
+    assert not taken & set(keys)
+    # every event was delivered, and nobody saw an order in two final states
+    events: dict[int, str] = dict(rows(shop, "SELECT id, kind FROM order_events"))
+    seen = rows(shop, "SELECT event_id, order_id, kind FROM seen")
+    assert {event_id for event_id, *_ in seen} == set(events)
+    finals: dict[object, set[object]] = defaultdict(set)
+    for _, order, kind in seen:
+        if kind in {"expired", "paid"}:
+            finals[order].add(kind)
+    assert {str(order): state for order, state in states.items() if state != "cancelled"} == {
+        str(order): str(*kinds) for order, kinds in finals.items()
+    }
+    assert len([kind for kind in events.values() if kind == "late_payment"]) == len(keys)
+    # and nothing is left behind
+    assert shop.redis.exists("orders", "{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
+    acts = sum((Counter(account["acts"]) for account in told), Counter())
+    request.node.user_properties.append(
+        (
+            "race",
+            {
+                "database": shop.engine.dialect.name,
+                "orders": ORDERS,
+                "races": sum(acts.values()),
+                "accepted": verdicts["accepted"],
+                "too late": verdicts["too_late"],
+                "stock before": PRODUCTS * UNITS,
+                "stock after, and sold": f"{left} + {sold}",
+                "events delivered": len(events),
+                "duplicates": len(seen) - len(events),
+            },
+        )
+    )
