@@ -29,7 +29,7 @@ SHORT = ["demo", "--orders", "40", "--seconds", "10", "--sweep-interval", "1", "
 
 
 def numbers(summary: str) -> dict[str, str]:
-    return {name.strip(): value.strip() for name, value in re.findall(r"│ ([a-z ,0-9]+?) +│ (.+?) +│", summary)}
+    return {name.strip(): value.strip() for name, value in re.findall(r"│ ([a-z ,0-9-]+?) +│ (.+?) +│", summary)}
 
 
 def test_the_demo_ends_every_order_as_it_must() -> None:
@@ -41,6 +41,13 @@ def test_the_demo_ends_every_order_as_it_must() -> None:
     assert int(told["paid"]) > 5
     assert int(told["expired"]) > 5
     assert (told["expired although paid"], told["changed twice"], told["left over"]) == ("0", "0", "0")
+    assert int(told["paid too late, to be refunded"]) >= 1
+    found, lost = told["found paid by the guard"].split(" of ")
+    assert int(found) == int(lost) >= 1
+    assert int(told["payments accepted"]) + int(found) == int(told["paid"])
+    assert told["stock before, after"] == f"40, {40 - int(told['paid'])}"
+    delivered, written = told["events delivered"].split(" of ")
+    assert int(delivered) == int(written) >= 40
     assert re.fullmatch(r"[\d.]+, [\d.]+, [\d.]+ ms", told["lateness p50, p99, max"])
     assert re.search(r"^ +\d+\.\d s  placed +\d+  pending +\d+", ran.stdout, re.MULTILINE)  # plain lines
     assert "\x1b[" not in ran.stdout

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from orders.cli import processes
+from orders.cli.demo.gateway import GATEWAY_URL, Gateway
 from orders.cli.demo.plan import Event, draw
 from orders.cli.demo.shop import Shop
 from orders.cli.demo.view import View
@@ -45,15 +46,18 @@ def demo(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orders-demo-")))
         view.say("Starting Redis, a worker and beat …")
         redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
+        gateway = stack.enter_context(Gateway())
         environment = {
             "ORDERS_REDIS_URL": redis.url,
             "ORDERS_BROKER_URL": redis.url,
             "ORDERS_DATABASE_URL": f"sqlite:///{folder / 'shop.db'}",
             "ORDERS_SWEEP_INTERVAL": str(sweep_interval),
+            "ORDERS_EVENTS_INTERVAL": str(min(sweep_interval, 1.0)),
         }
         settings = Settings.of({name.removeprefix("ORDERS_"): value for name, value in environment.items()})
+        environment |= {"ORDERS_HOOKS": "orders.cli.demo.hooks", GATEWAY_URL: gateway.url}  # for the workers
         expiry = stack.enter_context(closing(OrderExpiry.connect(settings)))
-        shop = stack.enter_context(closing(Shop(expiry)))
+        shop = stack.enter_context(closing(Shop(expiry, gateway, orders)))
         children = stack.enter_context(_celery(environment, folder, workers))
         _wait_for_sweep(expiry, children, folder)
         with view:
@@ -100,7 +104,7 @@ def _play(events: Sequence[Event], shop: Shop, view: View) -> float:
 
 
 def _wait_until_closed(shop: Shop, expiry: OrderExpiry, view: View, give_up: float) -> None:
-    while shop.counts().get("pending", 0) or expiry.schedule.stats()["scheduled"]:
+    while shop.counts().get("pending", 0) or expiry.schedule.stats()["scheduled"] or not shop.is_told():
         if time.monotonic() > give_up:
             return  # the summary tells what is left over
         time.sleep(view.refresh(shop))

@@ -5,6 +5,7 @@ The audit is a trigger of the database: it writes a row whenever the state of an
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,12 +13,16 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from redis import Redis
 
+from orders.cli.demo.gateway import Gateway
 from orders.cli.demo.plan import Act, Event
 from orders.database import create_engine
 from orders.expiry import OrderExpiry
 from orders.sql import SqlStore
+from orders.store import Payment, PaymentVerdict
 
-_AUDIT = (
+_TABLES = (
+    "CREATE TABLE stock (units INTEGER NOT NULL)",
+    "CREATE TABLE heard (event_id INTEGER NOT NULL)",
     "CREATE TABLE audit (order_id INTEGER, was TEXT, became TEXT, at TEXT)",
     """
     CREATE TRIGGER audited AFTER UPDATE OF status ON orders BEGIN
@@ -26,7 +31,13 @@ _AUDIT = (
     """,
 )
 _PLACE = sa.text("INSERT INTO orders (id, status, expires_at) VALUES (:id, 'pending', :expires_at)")
-_PAY = sa.text("UPDATE orders SET status = 'paid' WHERE id = :id AND status = 'pending'")
+_STOCK = sa.text("INSERT INTO stock VALUES (:units)")
+_TAKE = sa.text("UPDATE stock SET units = units - 1")
+_UNITS = sa.text("SELECT units FROM stock")
+_EVENTS = sa.text(
+    "SELECT count(*) AS written, count(event_id) AS delivered, count(DISTINCT event_id) AS heard"
+    " FROM order_events LEFT JOIN heard ON event_id = id"
+)
 _COUNT = sa.text("SELECT status, count(*) AS number FROM orders GROUP BY status")
 _CHANGES = sa.text(
     "SELECT audit.order_id, audit.became, audit.at, orders.expires_at, orders.status"
@@ -41,8 +52,20 @@ class Summary:
     placed: int
     paid: int
     expired: int
+    accepted: int
+    """Payments that were taken."""
+    duplicate: int
+    """Callbacks that came twice."""
     too_late: int
-    """Payments that found their order expired: all is well, the shop tells the customer."""
+    """Payments that found their order expired: each has a key for its refund."""
+    found: int
+    """Orders that the guard found paid, although no callback had come."""
+    missed: int
+    """Those that it did not find."""
+    stock: tuple[int, int]
+    """Units before the first order and after the last."""
+    events: tuple[int, int, int]
+    """Events that were written, deliveries, and events that were delivered."""
     expired_although_paid: int
     changed_twice: int
     left_over: int
@@ -53,10 +76,13 @@ class Summary:
     @property
     def is_right(self) -> bool:
         """Whether every order ended as it must."""
-        wrong = self.expired_although_paid + self.changed_twice + self.left_over
+        wrong = self.expired_although_paid + self.changed_twice + self.left_over + self.missed
         all_ended = self.paid + self.expired == self.placed
         none_early = not self.lateness or self.lateness[0] > -1
-        return wrong == 0 and all_ended and none_early and len(self.lateness) == self.expired
+        balances = self.stock[0] - self.stock[1] == self.paid == self.accepted + self.found
+        written, _, heard = self.events
+        all_told = wrong == 0 and written == heard
+        return all_told and all_ended and none_early and balances and len(self.lateness) == self.expired
 
     def percentile(self, share: float) -> float:
         """Return the lateness that this share of the expired orders did not exceed; 0.0 without any."""
@@ -66,17 +92,20 @@ class Summary:
 class Shop:
     """The application: it places, extends and takes payments, and calls `orders` as any application would."""
 
-    def __init__(self, expiry: OrderExpiry) -> None:
+    def __init__(self, expiry: OrderExpiry, gateway: Gateway, orders: int) -> None:
         self._expiry = expiry
+        self._gateway = gateway
+        self._units = orders
         self._redis = Redis.from_url(expiry.settings.redis_url)
         self._engine = create_engine(expiry.settings.database_url)
-        self._accepted: set[int] = set()
-        self._refused: set[int] = set()
+        self._payments: list[Payment] = []
         with closing(SqlStore(expiry.settings)) as store:
             store.create_table("integer")
+            store.create_outbox()
         with self._engine.begin() as connection:
-            for statement in _AUDIT:
+            for statement in _TABLES:
                 connection.exec_driver_sql(statement)
+            connection.execute(_STOCK, {"units": orders})
 
     def close(self) -> None:
         """Close the connections."""
@@ -89,7 +118,9 @@ class Shop:
             case Act.PLACE | Act.PLACE_BY_ZADD:
                 self._place(event)
             case Act.PAY:
-                self._pay(event.order)
+                self._payments.append(self._expiry.pay(event.order, reference=f"payment-{event.order}"))
+            case Act.PAY_UNHEARD:
+                self._gateway.paid.add(str(event.order))
             case Act.EXTEND:
                 self._expiry.extend(event.order, timeout=event.timeout)
 
@@ -98,21 +129,38 @@ class Shop:
         with self._engine.connect() as connection:
             return {row.status: row.number for row in connection.execute(_COUNT)}
 
+    def is_told(self) -> bool:
+        """Tell whether all events have been delivered."""
+        with self._engine.connect() as connection:
+            written, _, heard = connection.execute(_EVENTS).one()
+        return bool(written == heard)
+
     def sum_up(self) -> Summary:
         """Return what the audit found, and what is left in the schedule."""
         with self._engine.connect() as connection:
             changes = connection.execute(_CHANGES).all()
+            units = connection.execute(_UNITS).scalar_one()
+            events = connection.execute(_EVENTS).one()
         counts = self.counts()
-        final = {change.order_id: change.status for change in changes}
-        scheduled = int(self._expiry.schedule.stats()["scheduled"])
+        final = {str(change.order_id): change.status for change in changes}
+        found = sum(final.get(order) == "paid" for order in self._gateway.paid)
+        verdicts = Counter(payment.verdict for payment in self._payments)
         return Summary(
             placed=sum(counts.values()),
             paid=counts.get("paid", 0),
             expired=counts.get("expired", 0),
-            too_late=len(self._refused),
-            expired_although_paid=sum(final[order] != "paid" for order in self._accepted),
+            accepted=verdicts[PaymentVerdict.ACCEPTED],
+            duplicate=verdicts[PaymentVerdict.DUPLICATE],
+            too_late=sum(payment.refund_key is not None for payment in self._payments),
+            found=found,
+            missed=len(self._gateway.paid) - found,
+            stock=(self._units, units),
+            events=(events.written, events.delivered, events.heard),
+            expired_although_paid=sum(
+                final.get(payment.order_id) != "paid" for payment in self._payments if payment.is_accepted
+            ),
             changed_twice=len(changes) - len(final),
-            left_over=counts.get("pending", 0) + scheduled,
+            left_over=counts.get("pending", 0) + int(self._expiry.schedule.stats()["scheduled"]),
             lateness=sorted(
                 _lateness(change.at, change.expires_at) for change in changes if change.became == "expired"
             ),
@@ -121,20 +169,12 @@ class Shop:
     def _place(self, event: Event) -> None:
         deadline = datetime.now(UTC) + timedelta(seconds=event.timeout)
         with self._engine.begin() as connection:
+            connection.execute(_TAKE)
             connection.execute(_PLACE, {"id": event.order, "expires_at": f"{deadline:%Y-%m-%d %H:%M:%S.%f}"})
         if event.act is Act.PLACE_BY_ZADD:
             self._redis.zadd(self._expiry.settings.key, {str(event.order): deadline.timestamp()})
         else:
             self._expiry.enqueue(event.order, expires_at=deadline)
-
-    def _pay(self, order: int) -> None:
-        with self._engine.begin() as connection:
-            accepted = connection.execute(_PAY, {"id": order}).rowcount
-        if accepted:
-            self._accepted.add(order)
-            self._expiry.remove(order)
-        else:
-            self._refused.add(order)
 
 
 def _lateness(at: str, expires_at: str) -> float:
