@@ -121,17 +121,14 @@ class OrderExpiry:
         """Give a pending order another deadline, in its row and in the schedule; see `orders.extend`."""
         member = ids.parse(order_id)
         deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
-        return self.store.extend(member, deadline, joined=session, after_commit=lambda: self._put([(member, deadline)]))
+        return self.store.extend(
+            member, deadline, joined=session, after_commit=lambda known_as: self._put([(known_as, deadline)])
+        )
 
     def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
         """Mark an order as paid if it is pending, and take it out of the schedule; see `orders.pay`."""
-        member = ids.parse(order_id)
         pay = partial(
-            self.store.pay,
-            member,
-            reference=reference,
-            joined=session,
-            after_commit=lambda: self._forget(member),
+            self.store.pay, ids.parse(order_id), reference=reference, joined=session, after_commit=self._forget
         )
         return pay() if session is not None else self._without_conflict(pay)
 

@@ -71,10 +71,11 @@ def explain(order_id: str, schedule: Schedule, store: OrderStore, settings: Sett
         StoreError: the database failed.
         ScheduleError: Redis failed.
     """
-    problem = ""
-    row = None
+    problem, row = "", None
+    events: Sequence[Event] = []
     try:
         row = store.row(order_id)
+        events = store.events(order_id, limit=EVENTS)
     except InvalidOrderId as error:
         problem = str(error)
     entry = schedule.entry(order_id)
@@ -90,7 +91,7 @@ def explain(order_id: str, schedule: Schedule, store: OrderStore, settings: Sett
         last_error=entry.failure["error"] if entry.failure else None,
         failed_at=_moment(entry.failure["at"]) if entry.failure else None,
         dead_letter=entry.letter,
-        events=store.events(order_id, limit=EVENTS),
+        events=events,
         next=f"{problem}; {will}" if problem else will,
         next_at=_moment(at),
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import types
+from sqlalchemy.dialects import mysql
 
 from orders import database, ids
 from orders.clock import Clock
@@ -48,7 +49,7 @@ class Outbox:
         """Return the latest events of an order, oldest first."""
         columns = self.table.c
         latest = sa.select(self.table).where(columns.order_id == order_id).order_by(columns.id.desc()).limit(limit)
-        return [_event(row) for row in reversed(connection.execute(latest).all())]
+        return [_event(row) for row in reversed(connection.execute(latest).all()) if row.order_id == order_id]
 
     def payments(self, connection: sa.Connection, order_id: str) -> Sequence[Event]:
         """Return the events of an order that tell of money, oldest first. The order's row must be locked."""
@@ -57,7 +58,7 @@ class Outbox:
         select = sa.select(self.table).where(columns.order_id == order_id, columns.kind.in_(kinds)).order_by(columns.id)
         if self.dialect in database.MYSQL:
             select = select.with_for_update(read=True)  # or it would see what was there when the transaction began
-        return [_event(row) for row in connection.execute(select)]
+        return [_event(row) for row in connection.execute(select) if row.order_id == order_id]  # "a" is not "a "
 
     def claim(self, connection: sa.Connection, *, limit: int, lease: float) -> Sequence[Event]:
         """Lease the oldest undelivered event of at most *limit* orders: until then, nobody else is given it.
@@ -124,7 +125,7 @@ class Outbox:
             name,
             sa.MetaData(),
             sa.Column("id", types.BigInteger().with_variant(types.Integer(), "sqlite"), primary_key=True),
-            sa.Column("order_id", types.String(ids.MAX_LENGTH), nullable=False),
+            sa.Column("order_id", _order_id(), nullable=False),
             sa.Column("kind", types.String(32), nullable=False),
             sa.Column("at", moment, nullable=False),
             sa.Column("data", types.JSON(), nullable=False),
@@ -154,6 +155,13 @@ class Outbox:
 
     def _from_now(self, seconds: float) -> sa.ColumnElement[datetime]:
         return database.from_now(seconds, self.dialect, self.clock, self.table.c.at.type)
+
+
+def _order_id() -> types.TypeEngine[str]:
+    # MySQL's usual collations take "a" for "A".
+    return types.String(ids.MAX_LENGTH).with_variant(
+        mysql.VARCHAR(ids.MAX_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb"
+    )
 
 
 def _event(row: sa.Row[Any]) -> Event:

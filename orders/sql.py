@@ -69,7 +69,7 @@ class SqlStore:
         *,
         reference: str | None = None,
         joined: Joined | None = None,
-        after_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[str], None] | None = None,
     ) -> Payment:
         """Mark an order as paid if it is pending; tell what became of the payment. See `OrderStore.pay`."""
         with self._work(joined) as work:
@@ -81,7 +81,7 @@ class SqlStore:
         deadline: datetime,
         *,
         joined: Joined | None = None,
-        after_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[str], None] | None = None,
     ) -> bool:
         """Give a pending order another deadline; tell whether it was pending. See `OrderStore.extend`."""
         with self._work(joined) as work:
@@ -110,12 +110,17 @@ class SqlStore:
             return statements.count_pending(connection, overdue=overdue)
 
     def events(self, order_id: str, *, limit: int) -> Sequence[Event]:
-        """Return the latest events of an order, oldest first; none if there is no outbox."""
-        outbox = self._tables.outbox
-        if outbox is None:
+        """Return the latest events of an order, oldest first; none if there is no outbox.
+
+        Raises:
+            InvalidOrderId: the id column cannot hold this id.
+        """
+        tables = self._tables
+        if tables.outbox is None:
             return []
+        member = tables.member(tables.key(order_id))
         with self._transaction(reading=True) as connection:
-            return outbox.of_order(connection, order_id, limit=limit)
+            return tables.outbox.of_order(connection, member, limit=limit)
 
     def claim_events(self, *, limit: int, lease: float) -> Sequence[Event]:
         """Lease the oldest undelivered event of at most *limit* orders for so many seconds."""

@@ -148,7 +148,7 @@ class OrderStore(Protocol):
         *,
         reference: str | None = None,
         joined: Joined | None = None,
-        after_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[str], None] | None = None,
     ) -> Payment:
         """Mark an order as paid if it is pending; tell what became of the payment.
 
@@ -156,7 +156,8 @@ class OrderStore(Protocol):
             order_id: the order's id.
             reference: the gateway's own id of the payment.
             joined: the caller's session or connection.
-            after_commit: called once the transaction has been committed, unless there is no such order.
+            after_commit: called with the order's id, as the schedule names it, once the transaction has been committed;
+                not if there is no such order.
         """
         ...
 
@@ -166,7 +167,7 @@ class OrderStore(Protocol):
         deadline: datetime,
         *,
         joined: Joined | None = None,
-        after_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[str], None] | None = None,
     ) -> bool:
         """Give a pending order another deadline; tell whether it was pending.
 
@@ -174,7 +175,7 @@ class OrderStore(Protocol):
             order_id: the order's id.
             deadline: an aware datetime.
             joined: the caller's session or connection.
-            after_commit: called once the transaction has been committed, if it was.
+            after_commit: called with the order's id once the transaction has been committed, if it was pending.
         """
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -82,25 +83,25 @@ class Work:
         self._record(*((self.tables.member(key), EventKind.PAID, {"by": "guard"}) for key in sorted(paid)))
         return paid
 
-    def extend(self, order_id: str, deadline: datetime, after_commit: Callable[[], None] | None) -> bool:
+    def extend(self, order_id: str, deadline: datetime, after_commit: Callable[[str], None] | None) -> bool:
         """Give a pending order another deadline; tell whether it was pending."""
         key = self.tables.key(order_id)
         if not self.tables.orders.extend(self.connection, key, deadline):
             return False
-        self._record((order_id, EventKind.EXTENDED, {"deadline": deadline.isoformat()}))
+        self._record((self.tables.member(key), EventKind.EXTENDED, {"deadline": deadline.isoformat()}))
         self._finish(key, after_commit)
         return True
 
-    def pay(self, order_id: str, reference: str | None, after_commit: Callable[[], None] | None) -> Payment:
+    def pay(self, order_id: str, reference: str | None, after_commit: Callable[[str], None] | None) -> Payment:
         """Mark an order as paid if it is pending; tell what became of the payment."""
         key = self.tables.key(order_id)
-        payment = self._pay(order_id, key, reference)
+        payment = self._pay(key, reference)
         if payment.verdict is not PaymentVerdict.NOT_FOUND:
             self._finish(key, after_commit)
         return payment
 
-    def _pay(self, order_id: str, key: Any, reference: str | None) -> Payment:
-        strict = self.settings.strict
+    def _pay(self, key: Any, reference: str | None) -> Payment:
+        order_id, strict = self.tables.member(key), self.settings.strict
         if self.tables.orders.pay(self.connection, [key], in_time=strict):
             self._record((order_id, EventKind.PAID, _about(reference)))
             return Payment(order_id, PaymentVerdict.ACCEPTED)
@@ -110,12 +111,13 @@ class Work:
             return Payment(order_id, PaymentVerdict.NOT_FOUND)
         if row.is_pending:
             if strict and self.expire([key]):
-                return self._refuse(order_id, key, State.EXPIRED, reference)
-            return self._pay(order_id, key, reference)  # it came, or was extended, between the two statements
-        return self._refuse(order_id, key, row.state, reference)
+                return self._refuse(key, State.EXPIRED, reference)
+            return self._pay(key, reference)  # it came, or was extended, between the two statements
+        return self._refuse(key, row.state, reference)
 
-    def _refuse(self, order_id: str, key: Any, state: State, reference: str | None) -> Payment:
+    def _refuse(self, key: Any, state: State, reference: str | None) -> Payment:
         """Decide about money for an order in a final state."""
+        order_id = self.tables.member(key)
         refund_key = _refund_key(order_id, reference)
         before = self.tables.outbox.payments(self.connection, order_id) if self.tables.outbox else []
         if any(event.data.get("refund_key") == refund_key for event in before):
@@ -146,10 +148,10 @@ class Work:
         if self.tables.outbox:
             self.tables.outbox.record(self.connection, facts)
 
-    def _finish(self, key: Any, after_commit: Callable[[], None] | None) -> None:
+    def _finish(self, key: Any, after_commit: Callable[[str], None] | None) -> None:
         joining.refresh(self.joined, self.tables.orders.orders.table.name, key)
         if after_commit:
-            self.following.append(after_commit)
+            self.following.append(partial(after_commit, self.tables.member(key)))
 
 
 def _about(reference: str | None) -> dict[str, str]:

@@ -108,7 +108,9 @@ def mariadb_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="orders-my-") as folder:
         user = f"--user={getpass.getuser()}"
         data, socket = f"--datadir={folder}/data", f"{folder}/socket"
-        subprocess.run([install, "--no-defaults", data, user, "--skip-test-db"], check=True, capture_output=True)
+        own = {**os.environ, "TMPDIR": folder}  # two installations at a time trip over each other in a shared one
+        command = [install, "--no-defaults", data, user, "--skip-test-db"]
+        subprocess.run(command, check=True, capture_output=True, env=own)
         options = [
             data,
             user,
@@ -117,7 +119,7 @@ def mariadb_server() -> Iterator[str]:
             "--skip-grant-tables",
             "--innodb-flush-log-at-trx-commit=2",
         ]
-        with subprocess.Popen([server, "--no-defaults", *options], stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen([server, "--no-defaults", *options], stderr=subprocess.DEVNULL, env=own) as process:
             give_up = time.monotonic() + 30
             while not Path(socket).exists():
                 assert process.poll() is None, "mariadbd did not start"

@@ -59,6 +59,32 @@ def test_ids_of_every_type_are_paid(shop: Shop, id_type: Any) -> None:
     assert shop.expiry.pay(order_id).verdict is DUPLICATE
 
 
+def test_an_order_has_one_refund_key_however_its_id_is_written(shop: Shop) -> None:
+    shop.create("integer")
+    shop.place(42)
+    shop.claim_and_expire()
+    late = shop.expiry.pay(42, reference="ch_1")
+    assert shop.expiry.pay("042", reference="ch_1") == late
+    assert shop.kinds("042") == ["expired", "late_payment"]
+
+
+def test_ids_that_a_collation_takes_for_one_another_are_two_orders(shop: Shop) -> None:
+    shop.create()
+    collations = {
+        "postgresql": "",
+        "sqlite": "",
+        "mysql": "ALTER TABLE orders MODIFY id VARCHAR(9) COLLATE utf8mb4_bin",
+    }
+    if alter := collations[shop.engine.dialect.name]:
+        with shop.engine.begin() as connection:
+            connection.exec_driver_sql(alter)
+    shop.place("a", "A")
+    assert shop.expiry.pay("a", reference="ch_1").verdict is ACCEPTED
+    assert shop.expiry.pay("A", reference="ch_2").verdict is ACCEPTED
+    assert shop.expiry.pay("A", reference="ch_2") == Payment("A", DUPLICATE)
+    assert [event.data["reference"] for event in shop.events("a")] == ["ch_1"]
+
+
 def test_a_callback_may_come_twice(shop: Shop) -> None:
     shop.create()
     shop.place("42")
