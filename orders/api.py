@@ -53,6 +53,8 @@ def deadline(
 ) -> datetime:
     """Return the deadline that `enqueue` would schedule, for the order's row. Nothing is scheduled.
 
+    Pass it to `enqueue` as *expires_at*, so that row and schedule agree.
+
     The arguments and errors are those of `enqueue`; Redis is not asked.
     """
     return current().deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
@@ -92,7 +94,8 @@ def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]]) -> int:
     """Schedule many orders, in one round trip per 1,000.
 
     Args:
-        pairs: ids with their deadlines, as in `enqueue`; None for ``ORDERS_TIMEOUT`` from now.
+        pairs: ids with their deadlines, as in `enqueue`; None for what the shop's rule says (without a context), or
+            ``ORDERS_TIMEOUT`` from now.
 
     Returns:
         How many there were.

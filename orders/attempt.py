@@ -124,10 +124,11 @@ class Attempt:
         """Count how many times in a row the guard did not know, and end it if the shop wants it to end by expiry."""
         failures = self._schedule.failures(order_ids)
         for order_id in order_ids:
-            finding = self._findings[order_id]
-            was_asked = finding.reply is not None and finding.reply.was_asked
-            finding.unknown = failures.get(order_id, {}).get("unknown", 0) + was_asked
-            if was_asked and finding.unknown >= self._settings.guard_limit and self._settings.guard_end == "expire":
+            finding, before = self._findings[order_id], failures.get(order_id, {})
+            reply = finding.reply or Reply(Answer.UNKNOWN, was_asked=False)
+            finding.unknown = before.get("unknown", 0) + reply.was_answered
+            finding.unanswered = 0 if reply.was_answered else before.get("unanswered", 0) + reply.was_asked
+            if finding.is_given_up(self._settings) and self._settings.guard_end == "expire":
                 logger.warning("the guard was asked %d times about %s", finding.unknown, ids.printable(order_id))
                 finding.reply = Reply(Answer.UNPAID)
 
@@ -173,7 +174,7 @@ class Attempt:
 
     def _has_failed(self, finding: Finding) -> bool:
         if finding.answer is Answer.UNKNOWN:
-            return False
+            return finding.is_given_up(self._settings)
         if finding.verdict is None or finding.verdict.outcome is Outcome.INVALID:
             return True
         return finding.verdict.outcome is Outcome.MISSING and finding.number >= self._settings.max_attempts

@@ -47,6 +47,11 @@ def _lookahead(data: dict[str, Any]) -> float:
     return 1.1 * interval
 
 
+def _guard_timeout(data: dict[str, Any]) -> float:
+    lease: float = data["lease"]
+    return min(5.0, lease / 4)
+
+
 class Settings(BaseSettings):
     """Every setting with its default. A description says what is accepted."""
 
@@ -84,7 +89,7 @@ class Settings(BaseSettings):
     hooks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="the names of modules, with commas between them: myshop.order_hooks"
     )
-    guard_timeout: Seconds = 5
+    guard_timeout: Seconds = Field(default_factory=_guard_timeout)
     guard_parallel: int = Field(16, ge=1, le=256, description="a whole number from 1 to 256")
     guard_limit: Count = 10
     guard_end: Literal["bury", "expire"] = Field("bury", description="bury or expire")
@@ -115,6 +120,9 @@ class Settings(BaseSettings):
     pending: Status = "pending"
     paid: Status = "paid"
     expired: Status = "expired"
+    cancelled: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("cancelled", "canceled"), description="words or numbers as the status column holds them, with commas between"
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -149,7 +157,7 @@ class Settings(BaseSettings):
             raise ValueError("not a URL")
         return url
 
-    @field_validator("hooks", mode="before")
+    @field_validator("hooks", "cancelled", mode="before")
     @classmethod
     def _split(cls, names: object) -> object:
         return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
@@ -179,6 +187,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"ORDERS_LEASE is {self.lease:g}: accepted is more than ORDERS_LOOKAHEAD, which is {self.lookahead:g} "
                 "(if it is not set: 1.1 times ORDERS_SWEEP_INTERVAL)"
+            )
+        if self.guard_timeout > self.lease / 2:
+            raise ValueError(
+                f"ORDERS_GUARD_TIMEOUT is {self.guard_timeout:g}: accepted is at most half of ORDERS_LEASE, which is "
+                f"{self.lease:g}"
             )
         _distinct(self, "id_column", "status_column", "deadline_column")
         _distinct(self, "pending", "paid", "expired")

@@ -36,8 +36,10 @@ def create_engine(url: str) -> sa.Engine:
             arguments["timeout"] = BUSY_TIMEOUT
     elif "connect_timeout" not in place.query:
         arguments["connect_timeout"] = CONNECT_TIMEOUT
+    # MySQL's usual level locks the gaps between rows, over which transactions on different orders meet in deadlocks.
+    options = {"isolation_level": "READ COMMITTED"} if backend in MYSQL else {}
     try:
-        engine = sa.create_engine(place, connect_args=arguments, pool_pre_ping=backend != "sqlite")
+        engine = sa.create_engine(place, connect_args=arguments, pool_pre_ping=backend != "sqlite", **options)
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
             f"ORDERS_DATABASE_URL is {mask(url)!r}, and its driver is not installed ({error}): "

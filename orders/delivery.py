@@ -20,8 +20,8 @@ from orders.errors import DeliveryFailed
 from orders.events import Event
 from orders.hooks import EventHook
 from orders.retrying import without_conflict
-from orders.settlement import BACKOFF, MAX_BACKOFF
-from orders.store import OrderStore
+from orders.settlement import backoff
+from orders.store import OrderStore, Postponed
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -36,6 +36,10 @@ SHARE = 0.5
 
 PRUNED = 1000
 """Events that are deleted in one transaction."""
+
+
+TOLD = 1000
+"""Characters of an error that are kept."""
 
 
 def deliver(
@@ -76,7 +80,11 @@ def deliver(
         hand = partial(_hand, handlers=handlers, is_over=partial(_is_over, is_over, monotonic, give_up))
         handed = _map(hand, page, settings.events_parallel)
         done = [one.event for one in handed if one.is_done]
-        again = [(one.event, _wait(one, jitter()), one.told) for one in handed if not one.is_done]
+        again = [
+            Postponed(one.event, _wait(one, jitter()), one.told, was_refused=one.error is not None)
+            for one in handed
+            if not one.is_done
+        ]
         retried(partial(store.settle_events, done, again))
         delivered += len(done)
         refused += [one for one in handed if one.error]
@@ -101,7 +109,10 @@ class _Handed:
 
     @property
     def told(self) -> str | None:
-        return f"{type(self.error).__name__}: {self.error}" if self.error else self.event.error
+        if self.error is None:
+            return self.event.error
+        text = f"{type(self.error).__name__}: {self.error}"
+        return ids.printable(text).replace("\0", "\\0")[:TOLD]  # as any column of text can hold it
 
 
 def _is_over(is_over: Callable[[], bool], monotonic: Callable[[], float], give_up: float) -> bool:
@@ -130,9 +141,7 @@ def _map(hand: Callable[[Event], _Handed], page: Sequence[Event], parallel: int)
 
 def _wait(handed: _Handed, jitter: float) -> float:
     """Return the seconds until an event is tried again."""
-    if handed.error is None:
-        return 0.0
-    return float(min(BACKOFF * 2 ** min(handed.event.attempts, 20), MAX_BACKOFF)) * (1 + jitter / 2)
+    return 0.0 if handed.error is None else backoff(handed.event.refusals + 1) * (1 + jitter / 2)
 
 
 def prune(store: OrderStore, settings: Settings, *, keep_undelivered: bool, is_over: Callable[[], bool]) -> int:

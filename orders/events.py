@@ -35,7 +35,7 @@ class Event:
     """More about it: "deadline", "reference", "refund_key", "verdict", "by"."""
     delivered_at: datetime | None = None
     """When the handlers had it; None if they have not."""
-    attempts: int = 0
-    """How many times it was given to the handlers."""
+    refusals: int = 0
+    """How many times a handler refused it."""
     error: str | None = None
-    """Why the last attempt failed."""
+    """Why, the last time."""

@@ -121,9 +121,14 @@ class OrderExpiry:
         """Give a pending order another deadline, in its row and in the schedule; see `orders.extend`."""
         member = ids.parse(order_id)
         deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
-        return self.store.extend(
-            member, deadline, joined=session, after_commit=lambda known_as: self._put([(known_as, deadline)])
+        extend = partial(
+            self.store.extend,
+            member,
+            deadline,
+            joined=session,
+            after_commit=lambda known_as: self._put([(known_as, deadline)]),
         )
+        return extend() if session is not None else self._without_conflict(extend)
 
     def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
         """Mark an order as paid if it is pending, and take it out of the schedule; see `orders.pay`."""

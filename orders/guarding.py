@@ -36,12 +36,14 @@ class Reply:
     """With UNKNOWN, why."""
     was_asked: bool = True
     """If not, the gateway is down, or time was up: the order is not to blame."""
+    was_answered: bool = False
+    """Whether the guard said so itself. A guard that fails, or that is late, delays the order and decides nothing."""
     wait: float = 0.0
     """If it was not asked, the seconds until it may be."""
 
 
-_Answered: TypeAlias = tuple[str, Reply, bool]
-"""The order, the reply, and whether it came from the guard."""
+_Answered: TypeAlias = tuple[str, Reply]
+"""The order, and what came of the question."""
 
 
 class Breaker:
@@ -73,9 +75,10 @@ class Breaker:
             return True
 
     def wait(self) -> float:
-        """Return the seconds until the end of the pause."""
+        """Return the seconds until the end of the pause; 0.0 if there is none."""
         with self._lock:
-            return max(self._closed_at - self._monotonic(), 0.0)
+            is_open = self._failures >= self._limit
+            return max(self._closed_at - self._monotonic(), 0.0) if is_open else 0.0
 
     def note(self, *, is_answered: bool) -> None:
         """Tell it how a question ended."""
@@ -105,7 +108,10 @@ class Guard:
         self._left_behind: list[Thread] = []
 
     def ask(self, order_ids: Sequence[str]) -> dict[str, Reply]:
-        """Ask about orders, several at a time; return a reply for each, at the latest after half a lease."""
+        """Ask about orders, several at a time; return a reply for each.
+
+        No question is begun after half a lease, so this takes no longer than that and one ``ORDERS_GUARD_TIMEOUT``.
+        """
         give_up = self._monotonic() + SHARE * self._settings.lease
         replies: dict[str, Reply] = {}
         waiting, running, answers = deque(order_ids), dict[str, _Question](), SimpleQueue[_Answered]()
@@ -133,25 +139,24 @@ class Guard:
             answer = Answer(self._hook(order_id))
         except Exception as error:
             logger.warning("the guard failed for the order %s", ids.printable(order_id), exc_info=True)
-            answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {type(error).__name__}: {error}"), False))
+            answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {type(error).__name__}: {error}")))
         else:
             reason = "the guard does not know yet" if answer is Answer.UNKNOWN else ""
-            answers.put((order_id, Reply(answer, reason), True))
+            answers.put((order_id, Reply(answer, reason, was_answered=True)))
 
     def _next(self, running: dict[str, _Question], answers: SimpleQueue[_Answered]) -> dict[str, Reply]:
         """Wait for an answer, or for the end of our patience with a question; return what came of it."""
         patience = min(question.until for question in running.values()) - self._monotonic()
         try:
-            order_id, reply, is_answered = answers.get(timeout=max(patience, 0.0))
+            order_id, reply = answers.get(timeout=max(patience, 0.0))
         except Empty:
             order_id = min(running, key=lambda order_id: running[order_id].until)
             reply = Reply(Answer.UNKNOWN, f"the guard gave no answer within {self._settings.guard_timeout:g} s")
-            is_answered = False
             # It keeps its thread until it ends: there are never more than twice as many as may be asked at once.
             self._left_behind.append(running[order_id].thread)
         if running.pop(order_id, None) is None:
             return {}  # the answer of one that was left behind
-        self._breaker.note(is_answered=is_answered)
+        self._breaker.note(is_answered=reply.was_answered)
         return {order_id: reply}
 
 

@@ -15,10 +15,12 @@ decorator                    called                                           wi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy.orm import Session
@@ -70,7 +72,7 @@ class Hooks:
         raises, none of the orders is expired: each is tried by itself, and one that fails again is tried later.
         It must not commit, and should lock rows in the ascending order of their keys.
         """
-        if function not in self.expire_hooks:
+        if not any(_is_same(function, registered) for registered in self.expire_hooks):
             self.expire_hooks.append(function)
         return function
 
@@ -105,7 +107,7 @@ class Hooks:
         At least once, and in their order for each order of the shop. If it raises, the event is delivered again
         later, to all handlers, and the order's later events wait for it.
         """
-        if function not in self.event_hooks:
+        if not any(_is_same(function, registered) for registered in self.event_hooks):
             self.event_hooks.append(function)
         return function
 
@@ -123,11 +125,13 @@ class Hooks:
 
 
 def load(names: Sequence[str]) -> None:
-    """Import the modules that ``ORDERS_HOOKS`` names.
+    """Import the modules that ``ORDERS_HOOKS`` names; they may stand in the working directory.
 
     Raises:
         ConfigError: one of them cannot be imported.
     """
+    if names and "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # which the commands `celery` and `orders` leave out
     for name in names:
         try:
             import_module(name)
@@ -138,11 +142,18 @@ def load(names: Sequence[str]) -> None:
 
 
 def _only(decorator: str, registered: HookT | None, function: HookT) -> HookT:
-    if registered is not None and registered is not function:
+    if registered is not None and not _is_same(registered, function):
         raise ConfigError(
             f"@orders.{decorator} is {_name(registered)} already; accepted is one function, so {_name(function)} is not"
         )
     return function
+
+
+def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Tell whether two functions are one: its module may have been imported twice, under two names."""
+    codes = getattr(one, "__code__", None), getattr(other, "__code__", None)
+    places = [(code.co_filename, code.co_firstlineno, code.co_name) for code in codes if code]
+    return one is other or (len(places) == len(codes) and places[0] == places[1])
 
 
 def _name(function: Callable[..., Any]) -> str:

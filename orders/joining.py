@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,15 +23,39 @@ logger = logging.getLogger(__name__)
 
 _WAITING = "orders_after_commit"
 _RELEASED = "orders_committed"
+_listening = Lock()
 
 
 def connection_of(joined: Joined) -> sa.Connection:
-    """Return the connection of a session, with what the session has pending written to it."""
+    """Return the connection of a session, with what the session has pending written to it.
+
+    Raises:
+        TypeError: it is something else.
+    """
     if isinstance(joined, sa.Connection):
         return joined
     session = joined() if isinstance(joined, scoped_session) else joined
+    if not isinstance(session, Session):
+        raise TypeError(
+            f"session={joined!r}: accepted is an SQLAlchemy Session, scoped_session or Connection; of an "
+            "AsyncSession, the one that run_sync gives"
+        )
     session.flush()
     return session.connection()
+
+
+@contextmanager
+def savepoint(joined: Joined, connection: sa.Connection) -> Iterator[None]:
+    """Have what fails in here leave nothing behind, even if the caller catches the error and commits."""
+    if not connection.in_transaction():
+        connection.begin()
+    is_sqlite = connection.dialect.name == "sqlite"
+    if is_sqlite and not getattr(connection.connection.driver_connection, "in_transaction", True):
+        connection.exec_driver_sql("BEGIN")  # Python's sqlite3 begins with a write, and takes a savepoint for none
+    with connection.begin_nested() if isinstance(joined, sa.Connection) else joined.begin_nested():
+        if not isinstance(joined, sa.Connection):
+            joined.connection()  # only now does the session send its savepoint
+        yield
 
 
 @contextmanager
@@ -64,10 +89,11 @@ def after_commit(connection: sa.Connection, call: Callable[[], None]) -> None:
         if not event.contains(connection, name, listener):
             event.listen(connection, name, listener)
     engine = connection.engine
-    if not event.contains(engine.pool, "checkin", _given_back):
-        event.listen(engine.pool, "checkin", _given_back)
-    if not event.contains(engine, "handle_error", _fails):
-        event.listen(engine, "handle_error", _fails)
+    with _listening:
+        if not event.contains(engine.pool, "checkin", _given_back):
+            event.listen(engine.pool, "checkin", _given_back)
+        if not event.contains(engine, "handle_error", _fails):
+            event.listen(engine, "handle_error", _fails)
 
 
 def _commits(connection: sa.Connection) -> None:

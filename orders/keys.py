@@ -32,6 +32,11 @@ class Keys:
         """Hash: counters since the beginning, and the time of the last sweep."""
         return self._beside("stats")
 
+    @property
+    def delivering(self) -> str:
+        """String: there while a worker delivers events, so that no second one holds a process for it."""
+        return self._beside("delivering")
+
     def _beside(self, name: str) -> str:
         # "{orders}:attempts" hashes like "orders"; a name with a hash tag of its own keeps it.
         has_tag = 0 <= self.schedule.find("{") < self.schedule.find("}") - 1

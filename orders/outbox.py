@@ -21,6 +21,7 @@ from orders import database, ids
 from orders.clock import Clock
 from orders.config import Settings
 from orders.events import Event, EventKind
+from orders.store import Postponed
 from orders.table import UtcDateTime
 
 Fact = tuple[str, EventKind, Mapping[str, Any]]
@@ -51,6 +52,11 @@ class Outbox:
         latest = sa.select(self.table).where(columns.order_id == order_id).order_by(columns.id.desc()).limit(limit)
         return [_event(row) for row in reversed(connection.execute(latest).all()) if row.order_id == order_id]
 
+    def has_refused(self, order_id: str) -> sa.ColumnElement[bool]:
+        """Return the condition that a payment for an order was refused."""
+        columns = self.table.c
+        return sa.exists().where(columns.order_id == order_id, columns.kind == EventKind.LATE_PAYMENT)
+
     def payments(self, connection: sa.Connection, order_id: str) -> Sequence[Event]:
         """Return the events of an order that tell of money, oldest first. The order's row must be locked."""
         columns = self.table.c
@@ -59,6 +65,10 @@ class Outbox:
         if self.dialect in database.MYSQL:
             select = select.with_for_update(read=True)  # or it would see what was there when the transaction began
         return [_event(row) for row in connection.execute(select) if row.order_id == order_id]  # "a" is not "a "
+
+    def add(self, connection: sa.Connection, event: Event, data: Mapping[str, Any]) -> None:
+        """Add to what an event tells. The order's row must be locked."""
+        self._update(connection, [event], data={**event.data, **data})
 
     def claim(self, connection: sa.Connection, *, limit: int, lease: float) -> Sequence[Event]:
         """Lease the oldest undelivered event of at most *limit* orders: until then, nobody else is given it.
@@ -81,7 +91,7 @@ class Outbox:
         )
         events = sorted((_event(row) for row in connection.execute(waiting)), key=lambda event: event.id)
         if events:
-            self._update(connection, events, try_at=self._from_now(lease), attempts=columns.attempts + 1)
+            self._update(connection, events, try_at=self._from_now(lease))
         return events
 
     def delivered(self, connection: sa.Connection, events: Sequence[Event]) -> None:
@@ -89,9 +99,12 @@ class Outbox:
         if events:
             self._update(connection, events, delivered_at=self._now, error=None)
 
-    def postpone(self, connection: sa.Connection, event: Event, *, seconds: float, error: str | None) -> None:
-        """Give an event back, to be claimed again so many seconds from now."""
-        self._update(connection, [event], try_at=self._from_now(seconds), error=error)
+    def postpone(self, connection: sa.Connection, later: Postponed) -> None:
+        """Give an event back, to be claimed again later."""
+        refusals = self.table.c.refusals + int(later.was_refused)
+        self._update(
+            connection, [later.event], try_at=self._from_now(later.seconds), error=later.error, refusals=refusals
+        )
 
     def prune(self, connection: sa.Connection, *, older_than: float, keep_undelivered: bool, limit: int) -> int:
         """Delete at most *limit* of the oldest events that are this old; return how many.
@@ -111,11 +124,6 @@ class Outbox:
             connection.execute(sa.delete(self.table).where(columns.id.in_(found)))
         return len(found)
 
-    def waiting(self, connection: sa.Connection) -> int:
-        """Return how many events wait to be delivered."""
-        undelivered = self.table.c.delivered_at.is_(None)
-        return connection.execute(sa.select(sa.func.count()).select_from(self.table).where(undelivered)).scalar_one()
-
     @cached_property
     def table(self) -> sa.Table:
         """The table and its indexes, as ``orders init-db`` creates them."""
@@ -130,7 +138,7 @@ class Outbox:
             sa.Column("at", moment, nullable=False),
             sa.Column("data", types.JSON(), nullable=False),
             sa.Column("try_at", moment, nullable=False),
-            sa.Column("attempts", types.Integer(), nullable=False, server_default="0"),
+            sa.Column("refusals", types.Integer(), nullable=False, server_default="0"),
             sa.Column("delivered_at", moment),
             sa.Column("error", types.Text()),
             schema=schema or None,
@@ -172,6 +180,6 @@ def _event(row: sa.Row[Any]) -> Event:
         at=row.at,
         data=row.data,
         delivered_at=row.delivered_at,
-        attempts=row.attempts,
+        refusals=row.refusals,
         error=row.error,
     )

@@ -264,6 +264,21 @@ class Schedule:
         with _translated(self._settings):
             self._redis.hincrby(self._keys.stats, counter, 1)
 
+    @contextmanager
+    def delivering(self, seconds: float) -> Iterator[bool]:
+        """Yield whether nobody else delivers events; keep others from it, for at most so many seconds.
+
+        Nothing depends on it but the load: two who deliver at once share the work.
+        """
+        with _translated(self._settings):
+            alone = self._redis.set(self._keys.delivering, 1, nx=True, px=round(seconds * 1000))
+        try:
+            yield bool(alone)
+        finally:
+            if alone:
+                with _translated(self._settings):
+                    self._redis.delete(self._keys.delivering)
+
     def stats(self) -> dict[str, float]:
         """Return how many are scheduled, due, started and dead, and what the scripts have counted so far."""
         keys = self._keys

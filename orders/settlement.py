@@ -7,6 +7,7 @@ the row was changed, or was final   out of the schedule
 pending, due later                  its score is that deadline
 no such row                         again with backoff (it may not be committed yet), then buried
 the guard does not know             again with backoff, then ``ORDERS_GUARD_END``; no attempt is counted
+the guard gave no answer            again with backoff, for ever; no attempt is counted
 the guard is not asked              again after its pause; no attempt is counted
 a server failed                     again with backoff; no attempt is counted
 a hook raised, an id cannot be      again with backoff, then buried
@@ -40,6 +41,16 @@ MAX_BACKOFF = 300.0
 OUTAGE_BACKOFF = 5.0
 """Seconds before the next attempt when the database, not the order, is at fault."""
 
+
+def backoff(number: int) -> float:
+    """Return the seconds between a failed try and the next, before they are spread.
+
+    Args:
+        number: of the try that failed, from 1.
+    """
+    return min(BACKOFF * 2.0 ** min(number - 1, 30), MAX_BACKOFF)
+
+
 FINAL = {Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED}
 
 
@@ -56,12 +67,18 @@ class Finding:
     reply: Reply | None = None
     """What the guard said."""
     unknown: int = 0
-    """With the answer UNKNOWN, how many times in a row it was given."""
+    """With the answer UNKNOWN, how many times the guard has given it so far."""
+    unanswered: int = 0
+    """How many times in a row it gave none."""
 
     @property
     def answer(self) -> Answer | None:
         """The guard's answer."""
         return self.reply.answer if self.reply else None
+
+    def is_given_up(self, settings: Settings) -> bool:
+        """Tell whether the guard said that it does not know for the last time."""
+        return self.reply is not None and self.reply.was_answered and self.unknown >= settings.guard_limit
 
 
 class Settlement:
@@ -125,7 +142,7 @@ class Settlement:
             self._again(order_id, finding, OUTAGE_BACKOFF, str(self._outage), is_counted=False)
         elif number < limit:
             self._counts["retried"] += 1
-            self._again(order_id, finding, BACKOFF * 2 ** (number - 1), reason(finding), is_counted=True)
+            self._again(order_id, finding, backoff(number), reason(finding), is_counted=True)
         else:
             self._bury(order_id, finding, reason(finding))
 
@@ -136,17 +153,18 @@ class Settlement:
             self._counts["postponed"] += 1
             wait = max(reply.wait if reply else 0.0, BACKOFF)
             self._again(order_id, finding, wait, reason(finding), is_counted=False)
-        elif finding.unknown < self._settings.guard_limit:
+        elif not finding.is_given_up(self._settings):
             self._counts["unknown"] += 1
-            self._again(order_id, finding, BACKOFF * 2 ** (finding.unknown - 1), reason(finding), is_counted=False)
+            tries = max(finding.unknown, finding.unanswered)
+            self._again(order_id, finding, backoff(tries), reason(finding), is_counted=False)
         else:
             self._bury(order_id, finding, f"{reason(finding)}; it was asked {finding.unknown} times")
 
     def _again(self, order_id: str, finding: Finding, seconds: float, error: str, *, is_counted: bool) -> None:
         retry_at = self._now + min(seconds, MAX_BACKOFF) * (1 + self._jitter() / 2)
         failure: dict[str, Any] = {"error": error, "at": self._now, "retry_at": retry_at}
-        if finding.unknown:
-            failure["unknown"] = finding.unknown
+        asked = {"unknown": finding.unknown, "unanswered": finding.unanswered}
+        failure |= {name: count for name, count in asked.items() if count}
         self._moves.append(Move(order_id, retry_at, finding.number - (not is_counted), failure))
 
     def _bury(self, order_id: str, finding: Finding, why: str) -> None:

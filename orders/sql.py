@@ -17,7 +17,7 @@ from orders.events import Event
 from orders.hooks import Hooks
 from orders.outbox import Outbox
 from orders.statements import MISSING, Statements
-from orders.store import Joined, Outcome, Payment, Pending, Row, Verdict
+from orders.store import Joined, Outcome, Payment, Pending, Postponed, Row, Verdict
 from orders.work import Tables, Work
 
 if TYPE_CHECKING:
@@ -130,15 +130,16 @@ class SqlStore:
         with self._transaction() as connection:
             return outbox.claim(connection, limit=limit, lease=lease)
 
-    def settle_events(self, delivered: Sequence[Event], postponed: Sequence[tuple[Event, float, str | None]]) -> None:
-        """Note which events were delivered, and which are to be claimed again, in how many seconds and why."""
+    def settle_events(self, delivered: Sequence[Event], postponed: Sequence[Postponed]) -> None:
+        """Note which events were delivered and, in another transaction, which are to be claimed again."""
         outbox = self._tables.outbox
         if outbox is None:
             return
         with self._transaction() as connection:
             outbox.delivered(connection, delivered)
-            for event, seconds, error in postponed:
-                outbox.postpone(connection, event, seconds=seconds, error=error)
+        with self._transaction() as connection:
+            for later in postponed:
+                outbox.postpone(connection, later)
 
     def prune_events(self, *, older_than: float, keep_undelivered: bool, limit: int) -> int:
         """Delete at most *limit* events that are so many seconds old; return how many."""
@@ -206,7 +207,7 @@ class SqlStore:
                 call()
             return
         connection = joining.connection_of(joined)
-        with database.translated(connection.engine.url):
+        with database.translated(connection.engine.url), joining.savepoint(joined, connection):
             work = Work(connection, self._tables_of(connection), self._settings, self._hooks, joined)
             yield work
         for call in work.following:

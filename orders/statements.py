@@ -40,17 +40,27 @@ class Statements:
         """Change rows from pending to expired, where they are pending and due; return the keys of those changed."""
         return self._change(connection, keys, self.orders.expired, self._is_pending, self._is_due)
 
-    def pay(self, connection: sa.Connection, keys: Sequence[Any], *, in_time: bool = False) -> set[Any]:
+    def pay(
+        self,
+        connection: sa.Connection,
+        keys: Sequence[Any],
+        *,
+        in_time: bool = False,
+        only_if: sa.ColumnElement[bool] | None = None,
+    ) -> set[Any]:
         """Change rows from pending to paid, where they are pending; return the keys of those changed.
 
         Args:
             connection: in a transaction.
             keys: ids as the column holds them.
             in_time: only those whose deadline has not passed.
+            only_if: another condition.
         """
         conditions = [self._is_pending]
         if in_time:
             conditions.append(sa.or_(self.orders.deadline.is_(None), sa.not_(self._is_due)))
+        if only_if is not None:
+            conditions.append(only_if)
         return self._change(connection, keys, self.orders.paid, *conditions)
 
     def revive(self, connection: sa.Connection, key: Any) -> None:

@@ -123,6 +123,19 @@ class Pending:
     """As the id column holds it; None stands before all ids."""
 
 
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """An event that is to be delivered later."""
+
+    event: Event
+    seconds: float
+    """From now."""
+    error: str | None
+    """Why."""
+    was_refused: bool
+    """Whether a handler refused it."""
+
+
 class OrderStore(Protocol):
     """The orders table, and the outbox beside it.
 
@@ -205,8 +218,8 @@ class OrderStore(Protocol):
         """Lease the oldest undelivered event of at most *limit* orders for so many seconds."""
         ...
 
-    def settle_events(self, delivered: Sequence[Event], postponed: Sequence[tuple[Event, float, str | None]]) -> None:
-        """Note which events were delivered, and which are to be claimed again, in how many seconds and why."""
+    def settle_events(self, delivered: Sequence[Event], postponed: Sequence[Postponed]) -> None:
+        """Note which events were delivered and, in another transaction, which are to be claimed again."""
         ...
 
     def prune_events(self, *, older_than: float, keep_undelivered: bool, limit: int) -> int:

@@ -1,7 +1,7 @@
 """What happens to orders in one transaction: the change of state, the shop's hooks, the events.
 
-The locks are taken in this order: the orders' rows, in the order of their ids; then what hooks lock; then nothing.
-A transaction of the shop's own that changes an order and, say, its stock does well to keep to it.
+The locks are taken in this order: the orders' rows, by one statement; then what the hooks lock; then nothing. A
+transaction of the shop's own that changes an order and, say, its stock does well to keep to it.
 """
 
 from __future__ import annotations
@@ -11,29 +11,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 
 from orders import joining
 from orders.events import Event, EventKind
 from orders.hooks import Hooks
+from orders.money import Money
 from orders.outbox import Fact, Outbox
 from orders.statements import Statements
 from orders.store import Joined, Payment, PaymentVerdict, State
 
 if TYPE_CHECKING:
     from orders.config import Settings
-
-VERDICTS = {
-    State.PAID: PaymentVerdict.DUPLICATE,
-    State.EXPIRED: PaymentVerdict.TOO_LATE,
-    State.CLOSED: PaymentVerdict.CLOSED,
-}
-"""What a payment is told that finds an order in a final state."""
-
-REFUNDS = UUID("6d0f9a0e-6a1c-5b6e-9a55-3a1de8f0c5d2")
-"""The name space of refunds (RFC 9562, version 5): a key fits the 36 to 255 characters that gateways accept."""
 
 
 @dataclass(frozen=True)
@@ -102,35 +92,41 @@ class Work:
 
     def _pay(self, key: Any, reference: str | None) -> Payment:
         order_id, strict = self.tables.member(key), self.settings.strict
-        if self.tables.orders.pay(self.connection, [key], in_time=strict):
-            self._record((order_id, EventKind.PAID, _about(reference)))
-            return Payment(order_id, PaymentVerdict.ACCEPTED)
-        # It was not pending then. With its row locked, what it is now it stays until we commit.
+        never_refused = ~self.tables.outbox.has_refused(order_id) if self.tables.outbox else None
+        if self.tables.orders.pay(self.connection, [key], in_time=strict, only_if=never_refused):
+            return self._accept(order_id, reference)
+        # It was not to be paid then. With its row locked, what it is now it stays until we commit.
         row = self.tables.orders.row(self.connection, key, lock=True)
         if row is None:
             return Payment(order_id, PaymentVerdict.NOT_FOUND)
-        if row.is_pending:
+        money = Money(order_id, reference, self._payments(order_id))
+        if row.is_pending and not money.was_refused:
             if strict and self.expire([key]):
-                return self._refuse(key, State.EXPIRED, reference)
-            return self._pay(key, reference)  # it came, or was extended, between the two statements
-        return self._refuse(key, row.state, reference)
+                return self._refuse(key, money, State.EXPIRED, row.status)
+            if self.tables.orders.pay(self.connection, [key]):
+                return self._accept(order_id, reference)
+        return self._refuse(key, money, row.state, row.status)
 
-    def _refuse(self, key: Any, state: State, reference: str | None) -> Payment:
-        """Decide about money for an order in a final state."""
-        order_id = self.tables.member(key)
-        refund_key = _refund_key(order_id, reference)
-        before = self.tables.outbox.payments(self.connection, order_id) if self.tables.outbox else []
-        if any(event.data.get("refund_key") == refund_key for event in before):
-            return Payment(order_id, VERDICTS[state], refund_key)  # it was refused before, whatever came since
-        if state is State.EXPIRED and self._revive(key):
-            self._record((order_id, EventKind.REVIVED, _about(reference)))
-            return Payment(order_id, PaymentVerdict.ACCEPTED, was_revived=True)
-        if state is State.PAID and not _is_another(reference, before):
-            return Payment(order_id, PaymentVerdict.DUPLICATE)
-        verdict = VERDICTS[state]
-        about = {"verdict": verdict.value, "refund_key": refund_key, **_about(reference)}
-        self._record((order_id, EventKind.LATE_PAYMENT, about))
-        return Payment(order_id, verdict, refund_key)
+    def _accept(self, order_id: str, reference: str | None) -> Payment:
+        self._record((order_id, EventKind.PAID, _about(reference)))
+        return Payment(order_id, PaymentVerdict.ACCEPTED)
+
+    def _refuse(self, key: Any, money: Money, state: State, status: str) -> Payment:
+        """Decide about money for an order that does not take it."""
+        may_revive = state is State.EXPIRED and not money.was_refused and not money.was_accepted
+        if may_revive and self._revive(key):
+            self._record((money.order_id, EventKind.REVIVED, _about(money.reference)))
+            return Payment(money.order_id, PaymentVerdict.ACCEPTED, was_revived=True)
+        payment = money.judge(state, is_cancelled=status.rstrip() in self.settings.cancelled)
+        if payment.refund_key and not money.was_refused:
+            about = {"verdict": payment.verdict.value, "refund_key": payment.refund_key, **_about(money.reference)}
+            self._record((money.order_id, EventKind.LATE_PAYMENT, about))
+        if self.tables.outbox and money.accepted and money.names_the_accepted:
+            self.tables.outbox.add(self.connection, money.accepted, _about(money.reference))
+        return payment
+
+    def _payments(self, order_id: str) -> Sequence[Event]:
+        return self.tables.outbox.payments(self.connection, order_id) if self.tables.outbox else []
 
     def _revive(self, key: Any) -> bool:
         """Have the shop take its stock again; if it does, mark the expired order as paid."""
@@ -156,14 +152,3 @@ class Work:
 
 def _about(reference: str | None) -> dict[str, str]:
     return {} if reference is None else {"reference": reference}
-
-
-def _is_another(reference: str | None, before: Sequence[Event]) -> bool:
-    """Tell whether an order was paid by another payment than this: the customer has paid twice."""
-    accepted = [event.data.get("reference") for event in before if event.kind is not EventKind.LATE_PAYMENT]
-    return reference is not None and bool(accepted) and accepted[-1] not in {None, reference}
-
-
-def _refund_key(order_id: str, reference: str | None) -> str:
-    """Return the same key for the same payment, however often its callback comes."""
-    return str(uuid5(REFUNDS, f"{order_id}/{reference or ''}"))

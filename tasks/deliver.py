@@ -11,8 +11,12 @@ from tasks.stopping import is_stopping
 def deliver() -> dict[str, int]:
     """Give waiting events to the handlers; see `orders.delivery.deliver`.
 
-    A run takes no longer than until beat sends the next, so that handlers never hold more than one process of a pool.
+    One run at a time, and none longer than until beat sends the next: handlers that are slow hold one process.
     """
     expiry = orders.current()
-    give_up = time.monotonic() + expiry.settings.events_interval
-    return expiry.deliver(is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
+    seconds = expiry.settings.events_interval
+    give_up = time.monotonic() + seconds
+    with expiry.schedule.delivering(seconds) as alone:
+        if not alone:
+            return {"delivered": 0}
+        return expiry.deliver(is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)

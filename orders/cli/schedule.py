@@ -109,7 +109,7 @@ def stats(*, as_json: AsJson = False) -> None:
 def sweep(*, as_json: AsJson = False) -> None:
     """Expire what is due here and now, without Celery: for when no worker runs."""
     settings = Settings().model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
-    with closing(OrderExpiry.connect(settings)) as expiry:
+    with closing(api.configure(settings)) as expiry:
         here = _Here(expiry)
         swept = run_sweep(expiry.schedule, here, settings)
     report = {"claimed": swept.claimed, **here.counts}
@@ -185,7 +185,7 @@ def _tell_created(name: str, *, is_new: bool) -> None:
 
 def _line(event: Event) -> str:
     told = f"delivered {event.delivered_at:%H:%M:%S}" if event.delivered_at else "not delivered yet"
-    refused = f", refused {event.attempts} times: {event.error}" if event.error else ""
+    refused = f", refused {event.refusals} times: {event.error}" if event.error else ""
     about = "".join(f" {name}={value}" for name, value in event.data.items())
     return f"{event.at:%Y-%m-%d %H:%M:%S.%f}Z {event.id} {event.kind}{about} ({told}{refused})"
 

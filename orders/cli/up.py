@@ -65,6 +65,7 @@ def _parts(folder: Path) -> Iterator[dict[str, str]]:
             database_url = f"sqlite:///{(folder / 'orders.db').resolve()}"
             with closing(SqlStore(Settings.of({"DATABASE_URL": database_url}))) as store:
                 store.create_table("text")
+                store.create_outbox()
         yield {"ORDERS_REDIS_URL": redis_url, "ORDERS_DATABASE_URL": database_url}
 
 

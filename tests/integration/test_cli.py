@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from orders.cli import app, main
 from orders.embedded import free_port
 from orders.errors import ExpiryFailed, InvalidDeadline
+from orders.hooks import Hooks
 from tests.conftest import Shop
 
 
@@ -189,3 +190,46 @@ def test_sweep_here_goes_on_when_an_order_fails(shop: Shop) -> None:
     with pytest.raises(ExpiryFailed, match="abc"):
         run("sweep")
     assert [shop.status(order) for order in (1, 2)] == ["expired", "expired"]
+
+
+def test_a_sweep_by_hand_calls_the_hooks_of_the_shop(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # given hooks in the working directory
+    (tmp_path / "hooks_of_a_sweep.py").write_text(
+        "import orders\n"
+        "asked, released = [], []\n"
+        "@orders.guard\n"
+        "def ask(order_id):\n"
+        "    asked.append(order_id)\n"
+        "    return orders.Answer.UNPAID\n"
+        "@orders.on_expire\n"
+        "def release(session, order_ids):\n"
+        "    released.extend(order_ids)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("orders.api._hooks", hooks := Hooks())
+    for decorator in ("guard", "on_expire"):
+        monkeypatch.setattr(f"orders.{decorator}", getattr(hooks, decorator))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.setenv("ORDERS_HOOKS", "hooks_of_a_sweep")
+    shop.create()
+    shop.place("42")
+    # when somebody sweeps by hand
+    assert "expired 1" in run("sweep").output
+    # then the guard was asked, and the stock is back
+    module = sys.modules["hooks_of_a_sweep"]
+    assert (module.asked, module.released) == (["42"], ["42"])
+
+
+def test_pay_tells_the_verdict(shop: Shop) -> None:
+    shop.create()
+    shop.place("42", "43")
+    assert run("pay", "42", "--reference", "ch_1").output == "42: accepted\n"
+    assert run("pay", "42", "--reference", "ch_1").output == "42: duplicate\n"
+    assert run("check", "43").output == "43: expired\n"
+    late = run("pay", "43", "--json")
+    told = json.loads(late.output)
+    assert late.exit_code == 1
+    assert (told["verdict"], len(told["refund_key"])) == ("too_late", 36)
+    assert run("pay", "43").output == f"43: too_late; refund with the idempotency key {told['refund_key']}\n"

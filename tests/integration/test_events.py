@@ -105,8 +105,8 @@ def test_a_handler_that_refuses_holds_up_its_order_and_no_other(shop: Shop) -> N
     assert seen == [("43", "expired"), ("43", "late_payment")]
     assert shop.expiry.deliver() == {"delivered": 0}
     [refused, waiting] = shop.events("42")
-    assert (refused.attempts, refused.error) == (1, "ConnectionError: no mail")
-    assert (waiting.attempts, waiting.delivered_at) == (0, None)
+    assert (refused.refusals, refused.error) == (1, "ConnectionError: no mail")
+    assert (waiting.refusals, waiting.delivered_at) == (0, None)
     is_down = False
     age(shop, 2)
     assert shop.expiry.deliver() == {"delivered": 2}
@@ -130,7 +130,7 @@ def test_a_refused_event_waits_longer_each_time_and_is_never_given_up(shop: Shop
             table = events_table(shop)
             try_at = connection.execute(sa.select(table.c.try_at)).scalar_one()
         waits.append(round((try_at - datetime.now(UTC)).total_seconds()))
-        assert shop.events("42")[0].attempts == number
+        assert shop.events("42")[0].refusals == number
         age(shop, waits[-1] + 2)
     assert waits[:4] == [pytest.approx(2**number, abs=1) for number in range(4)]
     assert waits[-1] == pytest.approx(300, abs=2)

@@ -144,6 +144,65 @@ def test_a_payment_for_a_cancelled_order_is_to_be_refunded(shop: Shop) -> None:
     assert shop.score("42") is None
 
 
+def test_an_order_that_was_paid_and_has_moved_on_is_no_refund(shop: Shop) -> None:
+    shop.create()
+    shop.place("42", "43")
+    shop.expiry.pay("42", reference="ch_1")
+    shop.store.settle_paid(["43"])  # the guard found it
+    for order_id in ("42", "43"):
+        shop.change(order_id, status="shipped")
+        again = shop.expiry.pay(order_id, reference="ch_1")
+        assert again == Payment(order_id, DUPLICATE)
+        second = shop.expiry.pay(order_id, reference="ch_2")
+        assert second.verdict is DUPLICATE
+        assert second.refund_key
+        assert shop.expiry.pay(order_id, reference="ch_1") == again
+        assert shop.kinds(order_id) == ["paid", "late_payment"]
+
+
+def test_a_state_of_the_shops_own_is_for_the_shop_to_judge(shop: Shop) -> None:
+    shop.create()
+    shop.place("42", status="shipped")  # by an update of the shop's own: nothing tells whether it was paid
+    assert shop.expiry.pay("42", reference="ch_1") == Payment("42", PaymentVerdict.CLOSED)
+    assert shop.events("42") == []
+
+
+def test_an_order_that_was_paid_and_cancelled_is_refunded_by_who_cancelled_it(shop: Shop) -> None:
+    shop.create()
+    shop.place("42")
+    shop.expiry.pay("42", reference="ch_1")
+    shop.change("42", status="cancelled")
+    assert shop.expiry.pay("42", reference="ch_1") == Payment("42", PaymentVerdict.CLOSED)
+    assert shop.expiry.pay("42", reference="ch_2").refund_key
+
+
+def test_the_shops_own_words_for_cancelled(shop: Shop) -> None:
+    shop.create()
+    own = shop.configured(cancelled=("void", "9"))
+    shop.place("42", status="void")
+    shop.place("43", status="cancelled")
+    assert own.expiry.pay("42").refund_key
+    assert own.expiry.pay("43").refund_key is None
+
+
+def test_an_order_that_is_opened_again_takes_no_payment_that_was_refused(shop: Shop) -> None:
+    shop.create()
+    shop.place("42")
+    shop.claim_and_expire()
+    late = shop.expiry.pay("42", reference="ch_1")
+    shop.change("42", status="pending", expires_at=datetime(2030, 1, 31, 12))  # noqa: DTZ001
+    assert shop.expiry.pay("42", reference="ch_1") == late
+    assert shop.status("42") == "pending"
+    assert shop.expiry.pay("42", reference="ch_2").verdict is ACCEPTED
+    assert shop.kinds("42") == ["expired", "late_payment", "paid"]
+
+
+def test_what_looks_alike_has_keys_of_its_own(shop: Shop) -> None:
+    shop.create()
+    shop.place("a", "a/b", status="expired")
+    assert shop.expiry.pay("a/b", reference="c").refund_key != shop.expiry.pay("a", reference="b/c").refund_key
+
+
 def test_a_payment_for_no_order_changes_nothing(shop: Shop) -> None:
     shop.create("integer")
     shop.expiry.enqueue(7, timeout=60)  # placed in a transaction that is not committed yet
@@ -342,6 +401,48 @@ def test_another_database_than_the_settings_name(shop: Shop, tmp_path: Any) -> N
         session.commit()
     assert (shop.status("42"), shop.score("42")) == ("paid", None)
     expiry.close()
+
+
+def test_what_fails_leaves_nothing_behind_if_the_caller_commits_all_the_same(shop: Shop) -> None:
+    # given a strict shop whose hook fails
+    shop.create()
+    shop.place("42", due=-60)
+    strict = shop.configured(strict=True)
+
+    def fail(session: Session, order_ids: object) -> None:
+        raise ValueError("no such product")
+
+    shop.hooks.on_expire(fail)
+    # when a late payment expires the order, and the caller catches the error
+    for joined in (Session(shop.engine), shop.engine.connect()):
+        with joined:
+            with pytest.raises(ValueError, match="no such product"):
+                strict.expiry.pay("42", session=joined)
+            joined.commit()
+    # then the order is not expired without its stock
+    assert (shop.status("42"), shop.kinds("42")) == ("pending", [])
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("commits", [True, False])
+def test_an_engine_of_sqlite_as_it_comes_will_do(shop: Shop, commits: bool) -> None:
+    shop.create()
+    shop.place("42", due=60)
+    engine = sa.create_engine(shop.settings.database_url)
+    with Session(engine) as session:
+        assert shop.expiry.pay("42", session=session).verdict is ACCEPTED
+        if commits:
+            session.commit()
+    engine.dispose()
+    assert shop.status("42") == ("paid" if commits else "pending")
+    assert (shop.score("42") is None) == commits
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_no_session_is_refused(shop: Shop) -> None:
+    shop.create()
+    with pytest.raises(TypeError, match="accepted is an SQLAlchemy Session, scoped_session or Connection"):
+        shop.expiry.pay("42", session="session")  # type: ignore[arg-type]
 
 
 # The policy for late payments

@@ -295,3 +295,15 @@ def test_scripts_come_back_after_redis_forgot_them(schedule: Schedule, redis: Re
     schedule.enqueue([("42", 1.0)])
     redis.script_flush()
     assert len(schedule.claim(1).claimed) == 1
+
+
+def test_one_at_a_time_delivers(schedule: Schedule, redis: Redis) -> None:
+    with schedule.delivering(60) as first:
+        assert first
+        assert 0 < redis.pttl("{orders}:delivering") <= 60_000  # should its process be killed
+        with schedule.delivering(60) as second:
+            assert not second
+        assert redis.exists("{orders}:delivering")
+    with schedule.delivering(60) as third:
+        assert third
+    assert redis.exists("{orders}:delivering") == 0

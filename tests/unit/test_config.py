@@ -42,6 +42,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "pending": "pending",
         "paid": "paid",
         "expired": "expired",
+        "cancelled": ("cancelled", "canceled"),
     }
 
 
