@@ -114,7 +114,8 @@ class Attempt:
             for order_id in order_ids
             if (verdict := self._findings[order_id].verdict) and verdict.outcome is Outcome.DUE
         ]
-        for order_id, reply in self._guard.ask(due).items():
+        left = self._lease + self._settings.score_offset - self._schedule.now()
+        for order_id, reply in self._guard.ask(due, lease=left).items():
             self._findings[order_id].reply = reply
         self._count_unknown([order_id for order_id in due if self._findings[order_id].answer is Answer.UNKNOWN])
         for answer, decide in ((Answer.PAID, self._store.settle_paid), (Answer.UNPAID, self._store.expire)):

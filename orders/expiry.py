@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from orders import ids
@@ -63,6 +63,7 @@ class OrderExpiry:
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._jitter = jitter
+        self._guard: Guard | None = None
 
     @classmethod
     def connect(cls, settings: Settings | None = None, *, hooks: Hooks | None = None) -> Self:
@@ -222,10 +223,16 @@ class OrderExpiry:
         self.schedule.close()
         self.store.close()
 
-    @cached_property
+    @property
     def guard(self) -> Guard | None:
-        """The shop's guard with its breaker, if it has one."""
-        return Guard(self.hooks.guard_hook, self.settings) if self.hooks.guard_hook else None
+        """The shop's guard with its breaker, if it has one by now."""
+        if self._guard is None and self.hooks.guard_hook:
+            self._guard = Guard(self.hooks.guard_hook, self.settings)
+        return self._guard
+
+    @guard.setter
+    def guard(self, guard: Guard) -> None:
+        self._guard = guard
 
     def _state(self, member: str) -> State:
         row = self.store.row(member)

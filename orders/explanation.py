@@ -130,8 +130,10 @@ def _next(entry: Entry, row: Row | None, settings: Settings, *, leased: bool) ->
 
 
 def _next_try(entry: Entry, settings: Settings) -> str:
-    unknown = entry.failure and entry.failure.get("unknown")
-    if unknown:
+    failure = entry.failure or {}
+    if failure.get("unanswered"):
+        return "the guard is asked again, because it gave no answer"
+    if unknown := failure.get("unknown"):
         return f"the guard is asked again: for time {unknown + 1} of {settings.guard_limit}"
     return f"attempt {entry.attempts + 1} of {settings.max_attempts}"
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import BoundedSemaphore, Lock, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
 from orders import ids
@@ -105,65 +105,83 @@ class Guard:
         self._settings = settings
         self._monotonic = monotonic
         self._breaker = Breaker(settings.guard_failures, settings.guard_pause, monotonic)
-        self._left_behind: list[Thread] = []
+        self._room = BoundedSemaphore(2 * settings.guard_parallel)
+        """A place for each thread that asks, and as many for those that hang and were left behind."""
 
-    def ask(self, order_ids: Sequence[str]) -> dict[str, Reply]:
+    def ask(self, order_ids: Sequence[str], *, lease: float | None = None) -> dict[str, Reply]:
         """Ask about orders, several at a time; return a reply for each.
 
         No question is begun after half a lease, so this takes no longer than that and one ``ORDERS_GUARD_TIMEOUT``.
+
+        Args:
+            order_ids: the orders.
+            lease: the seconds that are left of their lease, if that is not a new one.
         """
-        give_up = self._monotonic() + SHARE * self._settings.lease
+        give_up = self._monotonic() + SHARE * (self._settings.lease if lease is None else lease)
         replies: dict[str, Reply] = {}
-        waiting, running, answers = deque(order_ids), dict[str, _Question](), SimpleQueue[_Answered]()
+        waiting, running, answers = deque(order_ids), dict[str, float](), SimpleQueue[_Answered]()
+        reason = ""
         while waiting or running:
-            while waiting and len(running) < self._settings.guard_parallel and self._may_ask(give_up):
-                order_id = waiting.popleft()
-                thread = Thread(target=self._question, args=(order_id, answers), name="orders-guard", daemon=True)
-                running[order_id] = _Question(thread, self._monotonic() + self._settings.guard_timeout)
-                thread.start()
+            reason = ""
+            while waiting and len(running) < self._settings.guard_parallel and not reason:
+                reason = self._why_not(give_up)
+                if not reason:
+                    order_id = waiting.popleft()
+                    running[order_id] = self._monotonic() + self._settings.guard_timeout
+                    self._start(order_id, answers)
             if not running:
                 break
             replies |= self._next(running, answers)
-        wait = self._breaker.wait()
-        reason = "the guard is not asked: it failed too often" if wait else "the guard took too long for the others"
-        return replies | dict.fromkeys(waiting, Reply(Answer.UNKNOWN, reason, was_asked=False, wait=wait))
+        unasked = Reply(Answer.UNKNOWN, reason, was_asked=False, wait=self._breaker.wait())
+        return replies | dict.fromkeys(waiting, unasked)
 
-    def _may_ask(self, give_up: float) -> bool:
-        self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
-        has_room = len(self._left_behind) < self._settings.guard_parallel
-        return has_room and self._monotonic() < give_up and self._breaker.allows()
+    def _why_not(self, give_up: float) -> str:
+        """Return why no question may be asked now; if one may, there is a place for it."""
+        if self._monotonic() >= give_up:
+            return "the guard took too long for the others"
+        if not self._room.acquire(blocking=False):
+            logger.error(
+                "%d questions to the guard hang: it needs a time-out of its own", 2 * self._settings.guard_parallel
+            )
+            return "the guard is not asked: too many questions hang"
+        if not self._breaker.allows():
+            self._room.release()
+            return "the guard is not asked: it failed too often"
+        return ""
+
+    def _start(self, order_id: str, answers: SimpleQueue[_Answered]) -> None:
+        try:
+            Thread(target=self._question, args=(order_id, answers), name="orders-guard", daemon=True).start()
+        except RuntimeError as error:  # this process may have no more threads
+            self._room.release()
+            answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {error}")))
 
     def _question(self, order_id: str, answers: SimpleQueue[_Answered]) -> None:
         """Ask about one order: what runs in a thread of its own."""
         try:
             answer = Answer(self._hook(order_id))
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: the thread ends here anyway
             logger.warning("the guard failed for the order %s", ids.printable(order_id), exc_info=True)
             answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {type(error).__name__}: {error}")))
         else:
             reason = "the guard does not know yet" if answer is Answer.UNKNOWN else ""
             answers.put((order_id, Reply(answer, reason, was_answered=True)))
+        finally:
+            self._room.release()
 
-    def _next(self, running: dict[str, _Question], answers: SimpleQueue[_Answered]) -> dict[str, Reply]:
-        """Wait for an answer, or for the end of our patience with a question; return what came of it."""
-        patience = min(question.until for question in running.values()) - self._monotonic()
+    def _next(self, running: dict[str, float], answers: SimpleQueue[_Answered]) -> dict[str, Reply]:
+        """Wait for an answer, or for the end of our patience with a question; return what came of it.
+
+        Args:
+            running: who is being asked about, and until when we wait.
+            answers: where the answers come.
+        """
         try:
-            order_id, reply = answers.get(timeout=max(patience, 0.0))
+            order_id, reply = answers.get(timeout=max(min(running.values()) - self._monotonic(), 0.0))
         except Empty:
-            order_id = min(running, key=lambda order_id: running[order_id].until)
+            order_id = min(running, key=running.__getitem__)
             reply = Reply(Answer.UNKNOWN, f"the guard gave no answer within {self._settings.guard_timeout:g} s")
-            # It keeps its thread until it ends: there are never more than twice as many as may be asked at once.
-            self._left_behind.append(running[order_id].thread)
         if running.pop(order_id, None) is None:
             return {}  # the answer of one that was left behind
         self._breaker.note(is_answered=reply.was_answered)
         return {order_id: reply}
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """Who is being asked."""
-
-    thread: Thread
-    until: float
-    """The end of our patience."""

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from orders.config import mask
 from orders.guarding import Reply
 from orders.hooks import Answer
 from orders.schedule import Move, Schedule
@@ -37,6 +38,9 @@ BACKOFF = 1.0
 
 MAX_BACKOFF = 300.0
 """The most seconds between two attempts."""
+
+TOLD = 1000
+"""Characters of a reason that are kept."""
 
 OUTAGE_BACKOFF = 5.0
 """Seconds before the next attempt when the database, not the order, is at fault."""
@@ -161,7 +165,7 @@ class Settlement:
             self._bury(order_id, finding, f"{reason(finding)}; it was asked {finding.unknown} times")
 
     def _again(self, order_id: str, finding: Finding, seconds: float, error: str, *, is_counted: bool) -> None:
-        retry_at = self._now + min(seconds, MAX_BACKOFF) * (1 + self._jitter() / 2)
+        retry_at = self._now + seconds * (1 + self._jitter() / 2)
         failure: dict[str, Any] = {"error": error, "at": self._now, "retry_at": retry_at}
         asked = {"unknown": finding.unknown, "unanswered": finding.unanswered}
         failure |= {name: count for name, count in asked.items() if count}
@@ -178,7 +182,11 @@ class Settlement:
 
 
 def reason(finding: Finding) -> str:
-    """Return why an order is not settled."""
+    """Return why an order is not settled, fit for Redis and for a log."""
+    return mask(_reason(finding))[:TOLD]
+
+
+def _reason(finding: Finding) -> str:
     if finding.error:
         return f"{type(finding.error).__name__}: {finding.error}"
     if finding.answer is Answer.UNKNOWN and finding.reply:
