@@ -34,6 +34,9 @@ from orders.expiry import OrderExpiry
 SWEEP, LEASE = 1.0, 6.0
 """Seconds; a tenth and a twentieth of the defaults, so that a test need not wait for two minutes."""
 
+PATIENCE = 3.0
+"""How much longer than on an idle machine anything may take: other tests run at the same time."""
+
 POOL = 2
 """Processes of a worker."""
 
@@ -166,7 +169,7 @@ class Deployment:
 
     @staticmethod
     def until(is_so: Callable[[], object], *, within: float, why: str) -> None:
-        give_up = time.monotonic() + within
+        give_up = time.monotonic() + within * PATIENCE
         while not is_so():
             assert time.monotonic() < give_up, why
             time.sleep(0.05)

@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 
 from orders.sweep import Dispatch
-from tests.faults.conftest import LEASE, POOL, Deployment
+from tests.faults.conftest import LEASE, PATIENCE, POOL, Deployment
 
 
 def all_leased(deployment: Deployment, number: int = 2000) -> bool:
@@ -60,7 +60,7 @@ def test_kill_9_a_worker_that_holds_orders_until_their_deadlines(deployment: Dep
     deployment.worker("two")
     # then they are closed within a lease, the sweeps beside it, and the time to work them off
     report = deployment.finish(within=60)
-    assert report.recovery < LEASE + 2 * 4 + 20
+    assert report.recovery < PATIENCE * (LEASE + 2 * 4 + 20)
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with its group"])
@@ -75,7 +75,7 @@ def test_sigterm_while_orders_wait_for_their_deadlines(deployment: Deployment, w
     # when it is asked to stop
     deployment.breaks()
     (os.killpg if whole_group else os.kill)(worker.pid, signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait(20 * PATIENCE) == 0
     # then nothing waits for the lease: the queue has every order again that is left
     assert deployment.redis.llen("orders.expire") == deployment.redis.zcard("orders")
     deployment.worker("two")
@@ -93,7 +93,7 @@ def test_sigterm_during_a_sweep(deployment: Deployment, whole_group: bool) -> No
     # when its worker is asked to stop in the midst of it
     deployment.breaks()
     (os.killpg if whole_group else os.kill)(worker.pid, signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait(20 * PATIENCE) == 0
     # then it has ended early, and what it claimed is in the queue
     leased = deployment.leased()
     assert deployment.redis.zcard("orders") > len(leased)
@@ -119,7 +119,7 @@ def test_a_rolling_restart(deployment: Deployment) -> None:
         deployment.breaks()
         os.killpg(worker.pid, signal.SIGTERM)
         deployment.worker(f"new{number}")
-        assert worker.wait(20) == 0
+        assert worker.wait(20 * PATIENCE) == 0
     deployment.finish()
 
 

@@ -42,7 +42,7 @@ class Account:
 
 def release(session: Session | sa.Connection, order_ids: Sequence[Any]) -> None:
     """Give the stock of orders back: products in the order of their keys."""
-    for product, units in sorted(session.execute(ITEMS, {"ids": list(order_ids)}).tuples()):
+    for product, units in sorted(session.execute(ITEMS, {"ids": list(order_ids)})):
         session.execute(RELEASE, {"product": product, "units": int(units)})
 
 
