@@ -131,6 +131,7 @@ def extend(
     Raises:
         InvalidOrderId: the id is none, or the id column cannot hold it.
         InvalidDeadline: the deadline is no time, or naive, or the timeout is negative.
+        StoreConflict: a deadlock in the caller's transaction (in one of its own, it is tried again).
         StoreError: the database failed; nothing has changed.
         ScheduleUnavailable: Redis failed after the row was changed (in a transaction of its own): the schedule finds
             the new deadline by itself.

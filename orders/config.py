@@ -195,6 +195,11 @@ class Settings(BaseSettings):
             )
         _distinct(self, "id_column", "status_column", "deadline_column")
         _distinct(self, "pending", "paid", "expired")
+        if both := set(self.cancelled) & {self.pending, self.paid, self.expired}:
+            raise ValueError(
+                f"ORDERS_CANCELLED is {','.join(self.cancelled)!r}: accepted are words for no other state, and "
+                f"{both.pop()!r} is one"
+            )
         return self
 
 

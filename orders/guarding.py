@@ -141,7 +141,8 @@ class Guard:
             return "the guard took too long for the others"
         if not self._room.acquire(blocking=False):
             logger.error(
-                "%d questions to the guard hang: it needs a time-out of its own", 2 * self._settings.guard_parallel
+                "all %d places for questions to the guard are taken: if they hang, it needs a time-out of its own",
+                2 * self._settings.guard_parallel,
             )
             return "the guard is not asked: too many questions hang"
         if not self._breaker.allows():

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib import import_module
+from os.path import realpath
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -93,7 +94,8 @@ class Hooks:
         """Ask this of each order before it is expired: the payment gateway may know more than the database.
 
         It is given the id as text and returns an `Answer`. It runs in no transaction, in a thread of its own, and
-        beside others. What it raises, and no answer within ``ORDERS_GUARD_TIMEOUT``, count as `Answer.UNKNOWN`.
+        beside others. If it raises, or gives no answer within ``ORDERS_GUARD_TIMEOUT``, the order waits, and it is
+        asked again.
 
         Raises:
             ConfigError: there is one already.
@@ -151,9 +153,13 @@ def _only(decorator: str, registered: HookT | None, function: HookT) -> HookT:
 
 def _is_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
     """Tell whether two functions are one: its module may have been imported twice, under two names."""
-    codes = getattr(one, "__code__", None), getattr(other, "__code__", None)
-    places = [(code.co_filename, code.co_firstlineno, code.co_name) for code in codes if code]
-    return one is other or (len(places) == len(codes) and places[0] == places[1])
+    return one is other or (_place(one) is not None and _place(one) == _place(other))
+
+
+def _place(function: Callable[..., Any]) -> tuple[str, int, str] | None:
+    """Return where a function of a module stands; None for what is made while the program runs."""
+    code, name = getattr(function, "__code__", None), getattr(function, "__qualname__", "<locals>")
+    return None if code is None or "<locals>" in name else (realpath(code.co_filename), code.co_firstlineno, name)
 
 
 def _name(function: Callable[..., Any]) -> str:

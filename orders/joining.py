@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
 
@@ -52,10 +52,16 @@ def savepoint(joined: Joined, connection: sa.Connection) -> Iterator[None]:
     is_sqlite = connection.dialect.name == "sqlite"
     if is_sqlite and not getattr(connection.connection.driver_connection, "in_transaction", True):
         connection.exec_driver_sql("BEGIN")  # Python's sqlite3 begins with a write, and takes a savepoint for none
-    with connection.begin_nested() if isinstance(joined, sa.Connection) else joined.begin_nested():
-        if not isinstance(joined, sa.Connection):
-            joined.connection()  # only now does the session send its savepoint
+    nested = connection.begin_nested() if isinstance(joined, sa.Connection) else joined.begin_nested()
+    if not isinstance(joined, sa.Connection):
+        joined.connection()  # only now does the session send its savepoint
+    try:
         yield
+    except BaseException:
+        with suppress(sa.exc.DBAPIError):  # after a deadlock MySQL has ended the transaction, savepoints and all
+            nested.rollback()
+        raise
+    nested.commit()
 
 
 @contextmanager

@@ -51,8 +51,8 @@ class Money:
 
     @property
     def accepted(self) -> Event | None:
-        """The payment that the order was paid by."""
-        return next((event for event in reversed(self.before) if event.kind is not EventKind.LATE_PAYMENT), None)
+        """The payment that the order was paid by, the last one if the shop has opened it again."""
+        return self._all_accepted[-1] if self._all_accepted else None
 
     @property
     def was_accepted(self) -> bool:
@@ -62,7 +62,8 @@ class Money:
     @property
     def names_the_accepted(self) -> bool:
         """Whether this tells the reference of a payment of which only the guard had told."""
-        return self.was_accepted and self.reference is not None and not self._accepted_reference
+        is_new = self.reference is not None and self.reference not in self._references
+        return is_new and self.was_accepted and not self.was_refused
 
     def judge(self, state: State, *, is_cancelled: bool) -> Payment:
         """Return the verdict.
@@ -83,10 +84,15 @@ class Money:
         return PaymentVerdict.CLOSED if state is State.CLOSED else PaymentVerdict.TOO_LATE
 
     @property
-    def _accepted_reference(self) -> str | None:
-        return self.accepted.data.get("reference") if self.accepted else None
+    def _all_accepted(self) -> Sequence[Event]:
+        return [event for event in self.before if event.kind is not EventKind.LATE_PAYMENT]
+
+    @property
+    def _references(self) -> Sequence[str | None]:
+        return [event.data.get("reference") for event in self._all_accepted]
 
     @property
     def _is_another(self) -> bool:
-        known = self._accepted_reference
-        return self.reference is not None and known is not None and known != self.reference
+        """Whether the order was paid, and certainly by other payments than this."""
+        known = self._references
+        return bool(known) and None not in {self.reference, known[-1]} and self.reference not in known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -195,6 +196,30 @@ def test_an_order_that_is_opened_again_takes_no_payment_that_was_refused(shop: S
     assert shop.status("42") == "pending"
     assert shop.expiry.pay("42", reference="ch_2").verdict is ACCEPTED
     assert shop.kinds("42") == ["expired", "late_payment", "paid"]
+
+
+def test_a_refused_payment_is_not_taken_for_the_one_that_the_guard_found(shop: Shop) -> None:
+    # given an order whose first payment was refused; it was opened again, and the guard has found another
+    shop.create()
+    shop.place("42")
+    shop.claim_and_expire()
+    refused = shop.expiry.pay("42", reference="ch_1")
+    shop.change("42", status="pending")
+    shop.store.settle_paid(["42"])
+    # when the callbacks of both come
+    assert shop.expiry.pay("42", reference="ch_1") == Payment("42", DUPLICATE, refused.refund_key)
+    # then the one that counts is not given back
+    assert shop.expiry.pay("42", reference="ch_2") == Payment("42", DUPLICATE)
+
+
+def test_an_order_that_is_paid_again_gives_back_neither_payment(shop: Shop) -> None:
+    shop.create()
+    shop.place("42")
+    shop.expiry.pay("42", reference="ch_1")
+    shop.change("42", status="pending")
+    assert shop.expiry.pay("42", reference="ch_2").verdict is ACCEPTED
+    assert shop.expiry.pay("42", reference="ch_1") == Payment("42", DUPLICATE)
+    assert shop.expiry.pay("42", reference="ch_3").refund_key
 
 
 def test_what_looks_alike_has_keys_of_its_own(shop: Shop) -> None:
@@ -436,6 +461,38 @@ def test_an_engine_of_sqlite_as_it_comes_will_do(shop: Shop, commits: bool) -> N
     engine.dispose()
     assert shop.status("42") == ("paid" if commits else "pending")
     assert (shop.score("42") is None) == commits
+
+
+@pytest.mark.parametrize("database_url", ["mariadb", "postgresql"], indirect=True)
+def test_a_deadlock_in_the_callers_transaction_is_told_as_one(shop: Shop) -> None:
+    # given two transactions that have each locked what the other wants
+    shop.create()
+    shop.place("a", "b")
+    other_waits = threading.Event()
+
+    def lock_both() -> None:
+        with shop.engine.begin() as connection:
+            if shop.engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL deadlock_timeout = '30s'")
+            else:  # the database gives up who has written less
+                connection.exec_driver_sql("CREATE TEMPORARY TABLE much (n INT)")
+                connection.execute(sa.text("INSERT INTO much VALUES (:n)"), [{"n": n} for n in range(500)])
+            connection.execute(sa.text("UPDATE orders SET status = 'seen' WHERE id = 'b'"))
+            other_waits.set()
+            connection.execute(sa.text("UPDATE orders SET status = 'seen' WHERE id = 'a'"))
+
+    other = threading.Thread(target=lock_both)
+    with Session(shop.engine) as session:
+        shop.expiry.pay("a", session=session)
+        other.start()
+        assert other_waits.wait(10)
+        # when the second meets the first
+        with pytest.raises(StoreConflict):
+            shop.expiry.pay("b", session=session)
+        session.rollback()
+    other.join(10)
+    # then the caller knows that it may try again
+    assert (shop.status("a"), shop.status("b")) == ("seen", "seen")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
