@@ -40,6 +40,9 @@ PATIENCE = 3.0
 POOL = 2
 """Processes of a worker."""
 
+BACKLOG = 500
+"""Messages that may wait: so few that a slow machine takes them before their lease of six seconds ends."""
+
 CELERYCONFIG = """
 import importlib.util, pathlib, orders
 path = pathlib.Path(orders.__file__).parents[1] / "celeryconfig.py"
@@ -110,7 +113,11 @@ class Deployment:
 
     def __post_init__(self) -> None:
         self.settings = Settings(
-            redis_url=self.redis_server.url, database_url=self.database_url, sweep_interval=SWEEP, lease=LEASE
+            redis_url=self.redis_server.url,
+            database_url=self.database_url,
+            sweep_interval=SWEEP,
+            lease=LEASE,
+            max_backlog=BACKLOG,
         )
         self.redis = Redis.from_url(self.redis_server.url)
         self.engine = create_engine(self.database_url)
@@ -301,6 +308,13 @@ def faketime() -> str:
         assert not os.environ.get("CI"), "libfaketime is missing"
         pytest.skip("libfaketime is not installed")
     return str(found[0])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run these one after another, beside the other tests: each uses the whole machine."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("faults"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 
 from orders.sweep import Dispatch
-from tests.faults.conftest import LEASE, PATIENCE, POOL, Deployment
+from tests.faults.conftest import BACKLOG, LEASE, PATIENCE, POOL, Deployment
 
 
 def all_leased(deployment: Deployment, number: int = 2000) -> bool:
@@ -47,7 +47,7 @@ def test_kill_9_pool_children(deployment: Deployment) -> None:
 
 def test_kill_9_a_worker_that_holds_orders_until_their_deadlines(deployment: Deployment) -> None:
     # given a worker that holds 2,000 orders, of which none is due
-    deployment.change(sweep_interval=4.0)
+    deployment.change(sweep_interval=4.0, max_backlog=10_000)
     deployment.beat()
     worker = deployment.worker()
     deployment.ready()
@@ -57,6 +57,7 @@ def test_kill_9_a_worker_that_holds_orders_until_their_deadlines(deployment: Dep
     # when it dies, and another takes its place
     deployment.kill(worker)
     deployment.breaks()
+    deployment.change(max_backlog=BACKLOG)
     deployment.worker("two")
     # then they are closed within a lease, the sweeps beside it, and the time to work them off
     report = deployment.finish(within=60)
@@ -66,7 +67,7 @@ def test_kill_9_a_worker_that_holds_orders_until_their_deadlines(deployment: Dep
 @pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with its group"])
 def test_sigterm_while_orders_wait_for_their_deadlines(deployment: Deployment, whole_group: bool) -> None:
     # given a lease that is longer than the test, and a worker that holds what it took
-    deployment.change(lease=300.0, sweep_interval=5.0)
+    deployment.change(lease=300.0, sweep_interval=5.0, max_backlog=10_000)
     deployment.beat()
     worker = deployment.worker()
     deployment.ready()
