@@ -8,10 +8,11 @@ a savepoint, forgets it: what follows is only ever a hint to the schedule, and t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 _WAITING = "orders_after_commit"
 _RELEASED = "orders_committed"
 _listening = Lock()
+_listened: WeakSet[Any] = WeakSet()
 
 
 def connection_of(joined: Joined) -> sa.Connection:
@@ -91,15 +93,21 @@ def refresh(joined: Joined | None, table: str, key: Any) -> None:
 def after_commit(connection: sa.Connection, call: Callable[[], None]) -> None:
     """Call something once the connection's present transaction has been committed; never if it is rolled back."""
     connection.info.setdefault(_WAITING, []).append(call)
-    for name, listener in _ON_CONNECTION.items():
-        if not event.contains(connection, name, listener):
-            event.listen(connection, name, listener)
     engine = connection.engine
+    _listen(connection, _ON_CONNECTION)
+    _listen(engine, {"handle_error": _fails})
+    _listen(engine.pool, {"checkin": _given_back})
+
+
+def _listen(target: sa.Connection | sa.Engine | sa.Pool, listeners: Mapping[str, Callable[..., None]]) -> None:
+    """Listen to something, once."""
     with _listening:
-        if not event.contains(engine.pool, "checkin", _given_back):
-            event.listen(engine.pool, "checkin", _given_back)
-        if not event.contains(engine, "handle_error", _fails):
-            event.listen(engine, "handle_error", _fails)
+        # (SQLAlchemy's own `event.contains` takes a new connection for an old one that had the same address.)
+        if target in _listened:
+            return
+        _listened.add(target)
+    for name, listener in listeners.items():
+        event.listen(target, name, listener)
 
 
 def _commits(connection: sa.Connection) -> None:

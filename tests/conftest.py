@@ -291,3 +291,18 @@ def shop(settings: Settings, schedule: Schedule, redis: Redis) -> Iterator[Shop]
     yield Shop(settings, expiry, store, schedule, redis, engine, clock, slept)
     store.close()
     engine.dispose()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what faults and races did, whichever process ran them."""
+    ended = [test for name in ("passed", "failed") for test in terminalreporter.getreports(name)]
+    told = [told for test in ended for told in test.user_properties]
+    if faults := [fault for name, fault in told if name == "fault"]:
+        terminalreporter.section("faults: orders, lost, doubled, seconds from the fault to the last expiry")
+        for fault in faults:
+            line = "{fault:<60} {orders:>6} {lost:>4} {doubled:>4} {recovery:>6.1f}"
+            terminalreporter.line(line.format(**fault))
+    if races := [race for name, race in told if name == "race"]:
+        terminalreporter.section("races")
+        for race in races:
+            terminalreporter.line("  ".join(f"{name} {value}" for name, value in race.items()))

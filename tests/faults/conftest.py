@@ -85,7 +85,7 @@ CREATE TRIGGER audited AFTER UPDATE OF status ON orders FOR EACH ROW EXECUTE FUN
 
 @dataclass
 class Report:
-    """What a fault did: one line of the table that the run ends with."""
+    """What a fault did: one line of the table that the run ends with (`tests.conftest`)."""
 
     fault: str
     orders: int
@@ -315,15 +315,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("faults"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of faults."""
-    ended = [test for name in ("passed", "failed") for test in terminalreporter.getreports(name)]
-    reports = [Report(**told) for test in ended for name, told in test.user_properties if name == "fault"]
-    if reports:
-        terminalreporter.section("faults: orders, lost, doubled, seconds from the fault to the last expiry")
-        for report in reports:
-            terminalreporter.line(
-                f"{report.fault:<60} {report.orders:>6} {report.lost:>4} {report.doubled:>4} {report.recovery:>6.1f}"
-            )

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
+from orders.database import create_engine
 from orders.embedded import free_port
 from orders.errors import InvalidOrderId, SchemaError, StoreConflict
 from orders.expiry import OrderExpiry
@@ -359,6 +360,21 @@ def test_a_connection_will_do(shop: Shop) -> None:
         connection.commit()
         connection.execute(sa.select(1))
         assert shop.score("43") is None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_each_of_many_engines_tells_the_schedule(shop: Shop) -> None:
+    # given engines that come and go, so that one has the address of another before it
+    shop.create()
+    order_ids = [str(number) for number in range(150)]
+    shop.place(*order_ids, due=60)
+    for order_id in order_ids:
+        engine = create_engine(shop.settings.database_url)
+        with Session(engine) as session:
+            shop.expiry.pay(order_id, session=session)
+            session.commit()
+        engine.dispose()
+    assert shop.redis.zcard("orders") == 0
 
 
 def test_a_scoped_session_will_do(shop: Shop) -> None:
