@@ -14,7 +14,7 @@ COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check format lock clean
+.PHONY: help demo up test bench check format lock clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,9 @@ test: $(BIN)/.dev ## Run the tests, and show what they cover; ARGS="-k sweep"
 	$(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+
+bench: $(BIN)/.bench ## Measure this project and its peers; ARGS="--quick"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(BIN)/.dev ## Check style, types, the direction of imports, dependencies
 	$(BIN)/ruff check
@@ -48,6 +51,7 @@ lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
 	$(COMPILE) pyproject.toml --extra embedded --group build -o requirements/run.txt
 	$(COMPILE) pyproject.toml --extra embedded --extra mysql --extra postgresql --group build --group test --group check \
 		-o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra embedded --extra postgresql --group build --group bench -o requirements/bench.txt
 	$(COMPILE) pyproject.toml --extra mysql --extra postgresql --group build -o requirements/image.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 
@@ -60,6 +64,9 @@ $(BIN)/.run: requirements/run.txt pyproject.toml
 $(BIN)/.dev: requirements/dev.txt pyproject.toml
 	$(call install,dev)
 	@touch $(BIN)/.run
+
+$(BIN)/.bench: requirements/bench.txt pyproject.toml
+	$(call install,bench)
 
 define install
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on PATH: name one with PYTHON=…" >&2; exit 1; }

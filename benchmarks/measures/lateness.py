@@ -1,0 +1,99 @@
+"""Lateness: how long after its deadline the expiry of an order is committed, with a sweep every 10 s.
+
+Orders fall due one after another. All are scheduled before the processes start, long before they are due, as orders
+are that have half an hour to be paid. Both instants are the database's.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contender import Bench
+from benchmarks.lab import Lab, Measure, Result, percentile, spread
+from benchmarks.orders_table import OrdersTable
+from benchmarks.ours import ONE_TASK
+
+RATES = (100, 500)
+"""Orders that fall due in a second."""
+
+LEAD = 10.0
+"""Seconds from placing the orders to the first deadline: the processes have started by then, and a sweep was made."""
+
+SECONDS, QUICK_SECONDS = 15.0, 5.0
+"""For which orders fall due; the first is longer than a sweep interval, so that a sweep comes amidst them."""
+
+PATIENCE = 12.0
+"""Seconds to wait after the last deadline: what one sweep misses the next one finds."""
+
+ROUNDS = 2
+"""At most."""
+
+
+def steps(lab: Lab) -> int:
+    """Return how many rounds there will be."""
+    return len(RATES) * min(lab.rounds, ROUNDS)
+
+
+def run(lab: Lab) -> Sequence[Result]:
+    """Let orders fall due."""
+    data = []
+    for rate in RATES:
+        for number in range(min(lab.rounds, ROUNDS)):
+            lab.step(f"lateness at {rate} orders/s: round {number + 1}")
+            data.append(_round(lab, rate))
+    return [
+        Result(
+            name="lateness",
+            title="Lateness, a sweep every 10 s",
+            columns=("orders/s", "orders", "p50 ms", "p99 ms", "max ms", "expired"),
+            rows=[_row(rate, [round_ for round_ in data if round_["rate"] == rate]) for rate in RATES],
+            note="From the deadline to the commit of the expiry. One worker of two processes, with all defaults.",
+            data=data,
+        )
+    ]
+
+
+def _round(lab: Lab, rate: int) -> dict[str, Any]:
+    seconds = QUICK_SECONDS if lab.quick else SECONDS
+    number = round(rate * seconds)
+    with (
+        lab.servers.database() as database_url,
+        lab.servers.redis() as redis,
+        lab.servers.workplace() as folder,
+        OrdersTable(database_url) as table,
+    ):
+        bench = Bench(redis.url, database_url, folder, Path(sys.executable))
+        table.place(number, due=LEAD, apart=1 / rate)
+        give_up = time.monotonic() + LEAD + seconds + PATIENCE
+        ONE_TASK.fill(bench, number)
+        with ONE_TASK.run(bench):
+            while table.first_pending() is not None and time.monotonic() < give_up:
+                time.sleep(0.2)
+        audit, late = table.audit(), [1000 * second for second in table.lateness()]
+    return {
+        "rate": rate,
+        "p50": percentile(late, 0.5),
+        "p99": percentile(late, 0.99),
+        "max": percentile(late, 1.0),
+        "shares": {share: percentile(late, share / 1000) for share in (*range(0, 1000, 5), 999)},
+        "is_right": audit.is_right,
+        "audit": asdict(audit),
+    }
+
+
+def _row(rate: int, rounds: Sequence[dict[str, Any]]) -> list[str]:
+    wrong = [round_ for round_ in rounds if not round_["is_right"]]
+    told = [", ".join(f"{round_['audit'][what]} {what}" for what in ("left", "doubled", "early")) for round_ in wrong]
+    return [
+        *(f"{rate}", f"{rounds[0]['audit']['orders']:,}"),
+        *(spread((round_[name] for round_ in rounds), ",.1f") for name in ("p50", "p99", "max")),
+        "; ".join(told) or "each once",
+    ]
+
+
+MEASURE = Measure("lateness", "how long after its deadline an order is expired", steps, run)

@@ -1,0 +1,55 @@
+"""Scaling: the drain by this project with one to four workers, each with one process in its pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from benchmarks.lab import Lab, Measure, Result, spread
+from benchmarks.ours import BATCHES, ONE_TASK
+from benchmarks.rounds import Round, drain
+
+WORKERS = (1, 2, 3, 4)
+QUICK_WORKERS = (1, 2)
+VARIANTS = {ONE_TASK: (5_000, 1_000), BATCHES: (100_000, 30_000)}
+"""Who is scaled, with how many orders in a thorough round and in a quick one."""
+
+
+def steps(lab: Lab) -> int:
+    """Return how many rounds there will be."""
+    return len(_workers(lab)) * len(VARIANTS)
+
+
+def run(lab: Lab) -> Sequence[Result]:
+    """Drain, once with each number of workers."""
+    rows, data = [], []
+    for variant, orders in VARIANTS.items():
+        rounds = []
+        for workers in _workers(lab):
+            lab.step(f"{variant.name}: {workers} workers")
+            scaled = replace(variant, workers=workers, concurrency=1)
+            rounds.append(drain(lab.servers, scaled, orders[lab.quick]))
+        rows.append([variant.name, *map(_rate, rounds)])
+        data += [{**asdict(round_), "workers": number} for number, round_ in zip(_workers(lab), rounds, strict=True)]
+    return [
+        Result(
+            name="scaling",
+            title="Drain by workers, each with one process",
+            columns=("orders/s with", *(f"{number} worker{'s'[: number > 1]}" for number in _workers(lab))),
+            rows=rows,
+            note="One round each. With one process, the sweep and its messages take turns.",
+            data=data,
+        )
+    ]
+
+
+def _workers(lab: Lab) -> tuple[int, ...]:
+    return QUICK_WORKERS if lab.quick else WORKERS
+
+
+def _rate(round_: Round) -> str:
+    rate = spread([round_.audit.rate] if round_.audit else [])
+    return rate if round_.is_right else f"{rate} ({round_.verdict})"
+
+
+MEASURE = Measure("scaling", "how the drain grows with workers", steps, run)

@@ -1,0 +1,124 @@
+"""This project, as its README says to run it: beat, and ``celery -A tasks worker --loglevel=INFO``."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import psycopg
+
+from benchmarks import processes
+from benchmarks.contender import Bench, Shape
+from benchmarks.servers import url_for_psycopg
+from orders.config import PREFIX, Settings
+from orders.expiry import OrderExpiry
+from orders.schedule import Schedule
+from orders.sql import SqlStore
+
+CELERYCONFIG = """
+import importlib.util, pathlib, orders
+path = pathlib.Path(orders.__file__).parents[1] / "celeryconfig.py"
+spec = importlib.util.spec_from_file_location("installed_celeryconfig", path)
+installed = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(installed)
+globals().update({name: value for name, value in vars(installed).items() if not name.startswith("__")})
+"""
+"""The project's Celery settings, to which a line is added: README.md, "Deploy", says how to change them."""
+
+
+@dataclass(frozen=True)
+class ThisProject:
+    """Worker and beat with the project's defaults, and the fewest changes that make a variant.
+
+    A sweep claims the orders from the sorted set and publishes them while workers consume: that is in the measured
+    time, where a queue's contender has its jobs queued already.
+    """
+
+    name: str
+    shape: Shape
+    note: str
+    celery_events: bool = True
+    """Whether workers send the events that Flower shows: the project's default."""
+    events_table: bool = False
+    """Whether ``orders init-db`` made the table of events, so that each expiry writes one."""
+    loglevel: str = "INFO"
+    """Of worker and beat. With INFO, which README.md recommends, a worker logs each message thrice."""
+    workers: int = 1
+    concurrency: int = 2
+    """Pool processes of each worker."""
+
+    @property
+    def version(self) -> str:
+        """Of the package."""
+        return version("order-expiry")
+
+    def fill(self, bench: Bench, orders: int) -> None:
+        """Schedule the orders with the deadlines that their rows have."""
+        settings = _settings(bench)
+        if self.events_table:
+            with closing(SqlStore(settings)) as store:
+                store.create_outbox()
+        with (
+            psycopg.connect(url_for_psycopg(bench.database_url)) as connection,
+            closing(Schedule.connect(settings)) as schedule,
+        ):
+            rows = connection.execute("SELECT id, expires_at FROM orders WHERE id <= %s", [orders])
+            OrderExpiry(settings, schedule, SqlStore(settings)).enqueue_many(rows)
+
+    @contextmanager
+    def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+        """Start workers and beat."""
+        (bench.folder / "celeryconfig.py").write_text(
+            f"{CELERYCONFIG}\nworker_send_task_events = {self.celery_events}\n"
+        )
+        settings = _settings(bench)
+        given = {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
+        celery = [str(bench.python), "-m", "celery", "-A", "tasks"]
+        worker = [*celery, "worker", f"--loglevel={self.loglevel}", f"--concurrency={self.concurrency}"]
+        started = [
+            processes.start([*worker, f"--hostname={number}@%h"], log=bench.folder / f"worker-{number}.log", **given)
+            for number in range(self.workers)
+        ]
+        beat = [*celery, "beat", f"--loglevel={self.loglevel}"]
+        started.append(processes.start(beat, log=bench.folder / "beat.log", **given))
+        with processes.stopped_at_end(started):
+            yield started
+
+
+ONE_TASK = ThisProject(
+    name="this project, one task per order",
+    shape="one job per order",
+    note="defaults; at most 10,000 orders are due, so each has a task (ORDERS_BATCH_THRESHOLD); README.md, Deploy",
+)
+ONE_TASK_WITHOUT_EVENTS = replace(
+    ONE_TASK,
+    name="this project, one task per order, no Celery events",
+    note="defaults, but worker_send_task_events = False; README.md, Deploy",
+    celery_events=False,
+)
+ONE_TASK_QUIET = replace(
+    ONE_TASK_WITHOUT_EVENTS,
+    name="this project, one task per order, no Celery events, quiet",
+    note="worker_send_task_events = False and --loglevel=WARNING: no line in a log for each job, as with the peers",
+    loglevel="WARNING",
+)
+BATCHES = ThisProject(
+    name="this project, batches",
+    shape="batches",
+    note="defaults; more than 10,000 orders are due, so a task has 500 (ORDERS_BATCH_SIZE); README.md, Deploy",
+)
+BATCHES_WITH_EVENTS_TABLE = ThisProject(
+    name="this project, batches, with the table of order events",
+    shape="batches",
+    note="defaults; `orders init-db` made order_events, and each expiry writes one in its transaction; README.md, Use",
+    events_table=True,
+)
+
+OURS = (ONE_TASK, ONE_TASK_WITHOUT_EVENTS, ONE_TASK_QUIET, BATCHES, BATCHES_WITH_EVENTS_TABLE)
+
+
+def _settings(bench: Bench) -> Settings:
+    return Settings(redis_url=bench.redis_url, database_url=bench.database_url)

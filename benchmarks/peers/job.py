@@ -1,0 +1,46 @@
+"""The job that every peer runs, once for each order; imports nothing that is not in every peer's environment."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import sqlalchemy as sa
+
+from benchmarks.contender import EXPIRE
+
+REDIS_URL = "ORDERS_BENCH_REDIS_URL"
+"""The environment variable with the Redis that a peer may use."""
+
+DATABASE_URL = "ORDERS_BENCH_DATABASE_URL"
+"""The environment variable with the database that has the orders, as SQLAlchemy writes it."""
+
+POOL_SIZE = 32
+"""Connections that a process keeps: one for each of its threads, so that none waits and none connects again."""
+
+_EXPIRE = sa.text(EXPIRE)
+_lock = threading.Lock()
+_engines: dict[int, sa.Engine] = {}
+
+
+class NotInstalled(Exception):
+    """A peer cannot take part: its package, or the Python that has it, is missing."""
+
+
+def expire(order_id: int) -> None:
+    """Expire an order that is still pending and due, in a transaction of its own."""
+    with _engine().begin() as connection:
+        connection.execute(_EXPIRE, {"id": order_id})
+
+
+def _engine() -> sa.Engine:
+    """Return the engine of this process: never one that its parent opened before a fork."""
+    process = os.getpid()
+    engine = _engines.get(process)
+    if engine is None:
+        with _lock:
+            engine = _engines.get(process)
+            if engine is None:
+                engine = sa.create_engine(os.environ[DATABASE_URL], pool_size=POOL_SIZE, max_overflow=0)
+                _engines[process] = engine
+    return engine

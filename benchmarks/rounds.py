@@ -1,0 +1,142 @@
+"""One round of the drain: how fast a contender expires orders that are all overdue, and whether it does so once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contender import Bench, Contender, Shape
+from benchmarks.orders_table import POLL, Audit, OrdersTable
+from benchmarks.processes import cpu_seconds
+from benchmarks.servers import Servers
+
+START_LIMIT = 30.0
+"""Seconds that a contender has to expire its first order, from the start of its processes."""
+
+LIMIT = 30.0
+"""Seconds that it has from then on. What is left is reported."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a contender did in one round."""
+
+    contender: str
+    version: str
+    shape: Shape
+    note: str
+    orders: int
+    audit: Audit | None
+    """None if the contender failed before anything could be looked at."""
+    postgres_cpu: float
+    """CPU seconds of PostgreSQL, all its processes, from the start of the contender's to its last expiry."""
+    redis_cpu: float
+    """CPU seconds of Redis, likewise."""
+    workers_cpu: float
+    """CPU seconds of the contender's processes, from the first expiry that was seen (within 20 ms), to the last."""
+    error: str | None
+    """Why it failed."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether every order was expired exactly once, in time."""
+        return self.error is None and self.audit is not None and self.audit.is_right
+
+    @property
+    def verdict(self) -> str:
+        """What a table says of it."""
+        if self.audit is None:
+            return f"failed: {self.error}"
+        wrong = {"left": self.audit.left, "doubled": self.audit.doubled, "early": self.audit.early}
+        told = ", ".join(f"{number:,} {what}" for what, number in wrong.items() if number)
+        return "; ".join(filter(None, [told, self.error])) or "each once"
+
+
+@dataclass
+class _Run:
+    """What is seen while a contender runs."""
+
+    postgres_cpu: float = 0.0
+    redis_cpu: float = 0.0
+    workers_cpu: float = 0.0
+    error: str | None = None
+
+
+def drain(servers: Servers, contender: Contender, orders: int) -> Round:
+    """Have a contender expire orders that are all overdue. Whatever it does, this returns within about 90 seconds.
+
+    Args:
+        servers: where.
+        contender: who.
+        orders: how many.
+    """
+    run, audit = _Run(), None
+    with servers.database() as database_url, servers.redis() as redis, servers.workplace() as folder:
+        bench = Bench(redis.url, database_url, folder, Path(sys.executable))
+        with OrdersTable(database_url) as table:
+            table.place(orders)
+            try:
+                contender.fill(bench, orders)
+                table.release()
+                _watch(run, table, contender, bench, roots=(servers.postgres_pid, redis.pid))
+                audit = table.audit()
+            except Exception as error:  # noqa: BLE001 - a contender that fails is a result, and not the end of the run
+                run.error = f"{type(error).__name__}: {error}"
+    return Round(
+        contender.name,
+        _version(contender),
+        contender.shape,
+        contender.note,
+        orders,
+        audit,
+        run.postgres_cpu,
+        run.redis_cpu,
+        run.workers_cpu,
+        run.error,
+    )
+
+
+def _watch(run: _Run, table: OrdersTable, contender: Contender, bench: Bench, *, roots: tuple[int, int]) -> None:
+    """Start a contender, and wait until no order is pending, or time is up, or its processes have ended."""
+    before = [cpu_seconds([root]) for root in roots]
+    first = table.first_pending()
+    began, give_up = False, time.monotonic() + START_LIMIT
+    with contender.run(bench) as workers:
+        pids = [worker.pid for worker in workers]
+        idle = 0.0
+        while (pending := table.first_pending()) is not None:
+            if not began and pending != first:
+                began, give_up = True, time.monotonic() + LIMIT
+                idle = cpu_seconds(pids)
+            if time.monotonic() >= give_up:
+                run.error = "time is up" if began else f"nothing was expired in {START_LIMIT:g} s"
+                break
+            if _have_ended(workers):
+                run.error = "its processes have ended"
+                break
+            time.sleep(POLL)
+        run.workers_cpu = cpu_seconds(pids) - idle if began else 0.0
+        run.postgres_cpu, run.redis_cpu = (cpu_seconds([root]) - past for root, past in zip(roots, before, strict=True))
+    if run.error:
+        run.error += _last_words(bench.folder)
+
+
+def _version(contender: Contender) -> str:
+    try:
+        return contender.version
+    except Exception as error:  # noqa: BLE001 - it is missing, which the round reports
+        return f"none: {error}"
+
+
+def _have_ended(workers: Sequence[subprocess.Popen[bytes]]) -> bool:
+    return all(worker.poll() is not None for worker in workers)
+
+
+def _last_words(folder: Path) -> str:
+    """Return the last line of each log."""
+    words = [(log.name, log.read_text(errors="replace").rstrip().rpartition("\n")[2]) for log in folder.glob("*.log")]
+    return "".join(f"; {name}: {line[:200]}" for name, line in sorted(words) if line)

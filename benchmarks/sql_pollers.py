@@ -1,0 +1,132 @@
+"""Pollers: processes that ask for due orders, and expire them. What they run is in benchmarks/polling.py."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal
+
+import psycopg
+from redis import Redis
+
+from benchmarks import processes
+from benchmarks.contender import Bench, Shape
+from benchmarks.servers import url_for_psycopg
+
+BATCH_SIZES = (500, 1000, 2000, 5000)
+"""From which the tuned poller takes the fastest, found before the rounds."""
+
+
+@dataclass(frozen=True)
+class SkipLocked:
+    """A tuned ``FOR UPDATE SKIP LOCKED``: two processes, one connection each, no pause while there is work."""
+
+    by: Literal["id", "ctid"]
+    """How a statement finds the rows again that it has locked."""
+    batch: int = 2000
+    """Rows of a transaction."""
+    shape: Shape = "batches"
+
+    @property
+    def name(self) -> str:
+        """With its batch size."""
+        return f"FOR UPDATE SKIP LOCKED by {self.by}, {self.batch:,} at a time"
+
+    @property
+    def version(self) -> str:
+        """Of the driver."""
+        return f"psycopg {version('psycopg')}"
+
+    @property
+    def note(self) -> str:
+        """What was tuned."""
+        return (
+            f"2 processes, psycopg, prepared, nothing returned, the fastest of {BATCH_SIZES} rows a transaction; "
+            "postgresql.org/docs/current/sql-select.html, The Locking Clause"
+        )
+
+    def fill(self, bench: Bench, orders: int) -> None:
+        """Do nothing: the table is the queue."""
+
+    @contextmanager
+    def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+        """Start two processes."""
+        with polling(bench, ["skip-locked", bench.database_url, self.by, str(self.batch)], number=2) as started:
+            yield started
+
+
+@dataclass(frozen=True)
+class Cron:
+    """The textbook's cron job: SELECT what is due, then UPDATE row by row, each in a transaction of its own."""
+
+    name: str = "cron, SELECT and UPDATE by row"
+    shape: Shape = "one job per order"
+    note: str = "SQLAlchemy Core; 1 process, as a cron job is; runs again a second after it has ended"
+
+    @property
+    def version(self) -> str:
+        """Of SQLAlchemy."""
+        return f"SQLAlchemy {version('sqlalchemy')}"
+
+    def fill(self, bench: Bench, orders: int) -> None:
+        """Do nothing: it reads the table."""
+
+    @contextmanager
+    def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+        """Start it."""
+        with polling(bench, ["cron", bench.database_url]) as started:
+            yield started
+
+
+@dataclass(frozen=True)
+class ZsetTimer:
+    """The usual timer on a sorted set: each tick ZRANGEBYSCORE, then for each id UPDATE and ZREM."""
+
+    name: str = "timer, ZRANGEBYSCORE, UPDATE and ZREM by row"
+    shape: Shape = "one job per order"
+    note: str = "redis-py and SQLAlchemy Core; 1 process, since several would all work each id; a tick a second"
+
+    @property
+    def version(self) -> str:
+        """Of its libraries."""
+        return f"redis-py {version('redis')}, SQLAlchemy {version('sqlalchemy')}"
+
+    def fill(self, bench: Bench, orders: int) -> None:
+        """Add the ids to the sorted set ``timer``, by deadline."""
+        zadd(bench, "timer", orders)
+
+    @contextmanager
+    def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+        """Start it."""
+        with polling(bench, ["timer", bench.database_url, bench.redis_url]) as started:
+            yield started
+
+
+POLLERS = (Cron(), ZsetTimer())
+TUNED = (SkipLocked("id"), SkipLocked("ctid"))
+
+
+def zadd(bench: Bench, key: str, orders: int) -> None:
+    """Add the ids 1 to *orders* to a sorted set, by the deadlines of their rows."""
+    select = "SELECT id, extract(epoch FROM expires_at)::float8 FROM orders WHERE id <= %s"
+    with (
+        psycopg.connect(url_for_psycopg(bench.database_url)) as connection,
+        Redis.from_url(bench.redis_url) as redis,
+    ):
+        rows = connection.execute(select, [orders])
+        while chunk := rows.fetchmany(1000):
+            redis.zadd(key, dict(chunk))
+
+
+@contextmanager
+def polling(bench: Bench, arguments: Sequence[str], *, number: int = 1) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+    """Start processes of `benchmarks.polling`, each with its number behind the arguments; stop them at the end."""
+    command = [str(bench.python), "-m", "benchmarks.polling", *arguments]
+    log, path = bench.folder / "poller.log", str(processes.ROOT)
+    with processes.stopped_at_end(
+        [processes.start([*command, str(which)], log=log, PYTHONPATH=path) for which in range(number)]
+    ) as started:
+        yield started
