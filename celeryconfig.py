@@ -17,6 +17,8 @@ if broker_url.startswith(("redis", "sentinel")):
         # A lease redelivers what a worker loses. Without acknowledgements a worker takes three times as many
         # messages, and nothing is delivered twice after a visibility time-out.
         "ack_emulation": False,
+        # No message here has a priority: one list per queue to wait at instead of four.
+        "priority_steps": [0],
         # A Redis that hangs is an error after this many seconds; no answer takes longer than BRPOP's one second.
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
@@ -44,9 +46,13 @@ timezone = "UTC"
 # What became of an order is in its row; Flower shows results and tracebacks from events.
 task_ignore_result = True
 worker_send_task_events = True
-# An expiry takes milliseconds: a process has its next messages at hand. Those that it has not begun go back when
-# the worker stops.
+# The threads of a worker share its transactions (`orders.gathering`). A worker uses one core: run one for each.
+worker_pool = "threads"
+worker_concurrency = 32
+# An expiry takes milliseconds: a thread has its next messages at hand. Those that it has not begun go back when the
+# worker stops.
 worker_prefetch_multiplier = 16
+worker_disable_rate_limits = True  # it has none
 
 # Seconds after which a task of beat is void, so that they do not pile up while no worker runs. More than the clocks
 # of beat and of a worker may differ by; each is a matter of milliseconds if there is nothing to do.

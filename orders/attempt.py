@@ -13,6 +13,7 @@ Whatever is interrupted between two of these steps keeps its lease, and is claim
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,7 +30,7 @@ from orders.errors import (
 from orders.guarding import Guard, Reply
 from orders.hooks import Answer
 from orders.retrying import without_conflict
-from orders.schedule import Schedule
+from orders.schedule import TRIED_BEFORE, Schedule
 from orders.settlement import Finding, Settlement, reason
 from orders.store import OrderStore, Outcome, Verdict
 
@@ -42,7 +43,7 @@ SKEW = 0.25
 """Seconds that a worker waits for a row that is not due yet by the database's clock: what hosts' clocks differ by."""
 
 NAMED = 10
-"""Ids that a log line or an error names."""
+"""Orders that an error names."""
 
 OUTAGE = (StoreUnavailable, ScheduleUnavailable, SchemaError, ConfigError)
 """What is the fault of a server or of its set-up, and of no order."""
@@ -84,25 +85,54 @@ class Attempt:
         self._jitter = jitter
         self._findings: dict[str, Finding] = {}
         self._waited: set[str] = set()
+        self._outage: OrdersError | None = None
+        self.tried_before: frozenset[str] = frozenset()
+        """With ``only_new``, the ids that were left out."""
 
-    def run(self, order_ids: Sequence[str]) -> dict[str, int]:
-        """Do it; see `orders.expiry.OrderExpiry.expire`."""
-        numbers = self._schedule.start(self._lease, order_ids)
-        self._findings = {order_id: Finding(number) for order_id, number in numbers.items()}
-        outage: OrdersError | None = None
+    def run(self, order_ids: Sequence[str], *, only_new: bool = False) -> None:
+        """Do it; `end` tells how it ended.
+
+        Args:
+            order_ids: the ids.
+            only_new: leave out those that were tried before.
+
+        Raises:
+            ScheduleError: Redis failed.
+        """
+        numbers = self._schedule.start(self._lease, order_ids, only_new=only_new)
+        self.tried_before = frozenset(order_id for order_id, number in numbers.items() if number == TRIED_BEFORE)
+        self._findings = {order_id: Finding(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}
+        limit = self._settings.max_attempts
         try:
-            self._expire([order_id for order_id, number in numbers.items() if number <= self._settings.max_attempts])
+            self._expire([order_id for order_id, finding in self._findings.items() if finding.number <= limit])
         except OUTAGE as error:
-            outage = error
-        settlement = Settlement(self._findings, self._settings, outage, now=self._schedule.now, jitter=self._jitter)
+            self._outage = error
+        settlement = Settlement(
+            self._findings, self._settings, self._outage, now=self._schedule.now, jitter=self._jitter
+        )
         settlement.carry_out(self._schedule, self._lease)
-        report = settlement.report(stale=len(order_ids) - len(numbers))
-        named = ",".join(map(ids.printable, order_ids[:NAMED])) + (",…" if len(order_ids) > NAMED else "")
-        logger.info("expire %s lease=%r ids=%s", report, self._lease, named)
-        if outage:
-            raise outage
-        self._raise_failures(len(order_ids))
-        return report
+        if logger.isEnabledFor(logging.INFO):
+            self._log([order_id for order_id in order_ids if order_id not in self.tried_before])
+
+    def end(self, order_ids: Sequence[str]) -> dict[str, int]:
+        """Return how it ended for some of the orders; see `orders.expiry.OrderExpiry.expire`.
+
+        Raises:
+            OrdersError: of a server, if it ended by that; of these orders, if some of them failed.
+        """
+        if self._outage:
+            raise self._outage.anew()
+        self._raise_failures(order_ids)
+        return self._report(order_ids)
+
+    def _log(self, order_ids: Sequence[str]) -> None:
+        if order_ids:
+            named = ",".join(map(ids.printable, order_ids))
+            logger.info("expire %s lease=%r ids=%s", self._report(order_ids), self._lease, named)
+
+    def _report(self, order_ids: Sequence[str]) -> dict[str, int]:
+        found = map(self._findings.get, order_ids)
+        return dict(Counter(end for finding in found for end in (finding.ends if finding else ("stale",))))
 
     def _expire(self, order_ids: Sequence[str]) -> None:
         if self._guard is None:
@@ -114,8 +144,10 @@ class Attempt:
             for order_id in order_ids
             if (verdict := self._findings[order_id].verdict) and verdict.outcome is Outcome.DUE
         ]
-        left = self._lease + self._settings.score_offset - self._schedule.now()
-        for order_id, reply in self._guard.ask(due, lease=left).items():
+        with self._guard.turn:
+            left = self._lease + self._settings.score_offset - self._schedule.now()
+            replies = self._guard.ask(due, lease=left)
+        for order_id, reply in replies.items():
             self._findings[order_id].reply = reply
         self._count_unknown([order_id for order_id in due if self._findings[order_id].answer is Answer.UNKNOWN])
         for answer, decide in ((Answer.PAID, self._store.settle_paid), (Answer.UNPAID, self._store.expire)):
@@ -165,13 +197,13 @@ class Attempt:
             self._sleep(max(early.values()))
         return list(early)
 
-    def _raise_failures(self, tried: int) -> None:
-        failed = {order_id: finding for order_id, finding in self._findings.items() if self._has_failed(finding)}
+    def _raise_failures(self, order_ids: Sequence[str]) -> None:
+        found = [(order_id, self._findings[order_id]) for order_id in order_ids if order_id in self._findings]
+        failed = [(order_id, finding) for order_id, finding in found if self._has_failed(finding)]
         if failed:
-            first = list(failed.items())[:NAMED]
-            named = "; ".join(f"{ids.printable(order_id)}: {reason(finding)}" for order_id, finding in first)
-            cause = next((finding.error for finding in failed.values() if finding.error), None)
-            raise ExpiryFailed(f"{len(failed)} of {tried} orders could not be expired: {named}") from cause
+            named = "; ".join(f"{ids.printable(order_id)}: {reason(finding)}" for order_id, finding in failed[:NAMED])
+            cause = next((finding.error for _, finding in failed if finding.error), None)
+            raise ExpiryFailed(f"{len(failed)} of {len(order_ids)} orders could not be expired: {named}") from cause
 
     def _has_failed(self, finding: Finding) -> bool:
         if finding.answer is Answer.UNKNOWN:

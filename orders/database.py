@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,7 +25,11 @@ CONNECT_TIMEOUT = 5
 MYSQL = {"mysql", "mariadb"}
 """SQLAlchemy's names of the one dialect."""
 
+TRUSTED = 1.0
+"""Seconds after its last use in which a connection is not tested: a test takes as long as an update."""
+
 _READING = "orders_reading"
+_GIVEN_BACK = "orders_given_back"
 
 
 def create_engine(url: str) -> sa.Engine:
@@ -39,7 +45,7 @@ def create_engine(url: str) -> sa.Engine:
     # MySQL's usual level locks the gaps between rows, over which transactions on different orders meet in deadlocks.
     options = {"isolation_level": "READ COMMITTED"} if backend in MYSQL else {}
     try:
-        engine = sa.create_engine(place, connect_args=arguments, pool_pre_ping=backend != "sqlite", **options)
+        engine = sa.create_engine(place, connect_args=arguments, **options)
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
             f"ORDERS_DATABASE_URL is {mask(url)!r}, and its driver is not installed ({error}): "
@@ -48,6 +54,9 @@ def create_engine(url: str) -> sa.Engine:
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
+    else:
+        event.listen(engine, "checkin", _note_the_time)
+        event.listen(engine, "checkout", partial(_test, engine.dialect))
     if backend in MYSQL:
         event.listen(engine, "connect", _prepare_mysql)
     return engine
@@ -106,6 +115,20 @@ def from_now(
     if dialect in MYSQL:
         return sa.func.timestampadd(sa.text("MICROSECOND"), round(seconds * 1e6), present)
     return present + sa.literal(timedelta(seconds=seconds), sa.Interval())
+
+
+def _note_the_time(_: object, record: Any) -> None:
+    record.info[_GIVEN_BACK] = time.monotonic()
+
+
+def _test(dialect: sa.Dialect, connection: Any, record: Any, _: object) -> None:
+    """Have the pool replace a connection that is dead; of one that was used a moment ago, trust that it is not."""
+    idle = time.monotonic() - record.info.get(_GIVEN_BACK, time.monotonic())
+    if idle > TRUSTED:
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise exc.DisconnectionError(str(error)) from error
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -20,9 +20,18 @@ A driver's error is kept as ``__cause__``. Every class can be pickled with its m
 carries exceptions from a pool process to its parent.
 """
 
+from copy import copy
+from typing import Self
+
 
 class OrdersError(Exception):
     """The base of every error that this package raises on purpose."""
+
+    def anew(self) -> Self:
+        """Return the same error for another thread to raise: one that several raise grows by all their tracebacks."""
+        again = copy(self)
+        again.__cause__ = self.__cause__
+        return again
 
 
 class ConfigError(OrdersError):

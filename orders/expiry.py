@@ -17,6 +17,7 @@ from orders.config import Settings
 from orders.delivery import deliver, prune
 from orders.errors import InvalidDeadline, ScheduleError
 from orders.explanation import Explanation, explain
+from orders.gathering import Gathering
 from orders.guarding import Guard
 from orders.hooks import Answer, Hooks
 from orders.ids import OrderId
@@ -64,6 +65,7 @@ class OrderExpiry:
         self._sleep = sleep
         self._jitter = jitter
         self._guard: Guard | None = None
+        self._gathering = Gathering(self._attempt)
 
     @classmethod
     def connect(cls, settings: Settings | None = None, *, hooks: Hooks | None = None) -> Self:
@@ -158,7 +160,7 @@ class OrderExpiry:
         return self.schedule.remove([ids.parse(order_id)]) > 0
 
     def expire(self, order_ids: Iterable[str], lease: float) -> dict[str, int]:
-        """Expire orders that a sweep has claimed.
+        """Expire orders that a sweep has claimed, perhaps in one transaction with those of other threads.
 
         Args:
             order_ids: ids as the schedule has them.
@@ -175,10 +177,7 @@ class OrderExpiry:
             ConfigError: its driver is not installed. Likewise.
             ScheduleError: Redis failed. What is not settled is claimed again when its lease has run out.
         """
-        attempt = Attempt(
-            self.schedule, self.store, self.guard, self.settings, lease, sleep=self._sleep, jitter=self._jitter
-        )
-        return attempt.run(list(order_ids))
+        return self._gathering.expire(list(order_ids), lease)
 
     def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Deliver events to the handlers; see `orders.delivery.deliver`."""
@@ -233,6 +232,11 @@ class OrderExpiry:
     @guard.setter
     def guard(self, guard: Guard) -> None:
         self._guard = guard
+
+    def _attempt(self, lease: float) -> Attempt:
+        return Attempt(
+            self.schedule, self.store, self.guard, self.settings, lease, sleep=self._sleep, jitter=self._jitter
+        )
 
     def _state(self, member: str) -> State:
         row = self.store.row(member)

@@ -107,6 +107,8 @@ class Guard:
         self._breaker = Breaker(settings.guard_failures, settings.guard_pause, monotonic)
         self._room = BoundedSemaphore(2 * settings.guard_parallel)
         """A place for each thread that asks, and as many for those that hang and were left behind."""
+        self.turn = Lock()
+        """For those who ask about many: one after another, since each asks as many at a time as there are places."""
 
     def ask(self, order_ids: Sequence[str], *, lease: float | None = None) -> dict[str, Reply]:
         """Ask about orders, several at a time; return a reply for each.

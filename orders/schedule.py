@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
@@ -33,12 +33,14 @@ T = TypeVar("T")
 CHUNK = 1000
 """Ids that one call of a script handles: Redis does nothing else meanwhile, for about a millisecond."""
 
+TRIED_BEFORE = -1
+"""What `Schedule.start` says of an id that it has not started, because it is not new."""
+
 TIMEOUT = 5.0
 """Seconds to wait for Redis, to connect and for an answer, unless the URL says ``?socket_timeout=``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """An id that this claim leased."""
 
     order_id: str
@@ -130,27 +132,34 @@ class Schedule:
 
     def claim(self, limit: int) -> Claim:
         """Lease at most *limit* ids (and at most `CHUNK`) that fall due before now plus the lookahead."""
+        offset = self._offset
         now, token, found, attempts = self._claim(
-            [self._offset, self._settings.lookahead, self._settings.lease, min(limit, CHUNK)]
+            [offset, self._settings.lookahead, self._settings.lease, min(limit, CHUNK)]
         )
         return Claim(
             now=float(now),
             lease=float(token),
-            lease_ends=float(token) + self._offset,
+            lease_ends=float(token) + offset,
             claimed=[
-                Claimed(ids.decode(member), float(score) + self._offset, int(started or 0))
+                Claimed(ids.decode(member), float(score) + offset, int(started or 0))
                 for member, score, started in zip(
                     found[::2], found[1::2], attempts or [0] * (len(found) // 2), strict=True
                 )
             ],
         )
 
-    def start(self, lease: float, order_ids: Iterable[str]) -> dict[str, int]:
-        """Count an attempt at each id whose lease still holds; return these with the attempt's number, from 1."""
+    def start(self, lease: float, order_ids: Iterable[str], *, only_new: bool = False) -> dict[str, int]:
+        """Count an attempt at each id whose lease still holds; return these with the attempt's number, from 1.
+
+        Args:
+            lease: the fencing token.
+            order_ids: the ids.
+            only_new: leave out those that were tried before: they are returned with the number `TRIED_BEFORE`.
+        """
         started: dict[str, int] = {}
         for chunk in _chunks(order_ids):
-            numbers = self._start([repr(lease), *map(ids.encode, chunk)])
-            started |= {order_id: number for order_id, number in zip(chunk, numbers, strict=True) if number}
+            numbers = self._start([repr(lease), int(only_new), *map(ids.encode, chunk)])
+            started.update((order_id, number) for order_id, number in zip(chunk, numbers, strict=True) if number)
         return started
 
     def settle(self, lease: float, order_ids: Sequence[str], *, expired: int = 0, closed: int = 0) -> int:
@@ -287,11 +296,12 @@ class Schedule:
             pipeline.zcard(keys.schedule)
             pipeline.zcount(keys.schedule, "-inf", horizon)
             pipeline.hlen(keys.attempts)
+            pipeline.hexists(keys.attempts, "")  # what `start.lua` adds is no order
             pipeline.hlen(keys.dead)
             pipeline.hgetall(keys.stats)
-            scheduled, due, started, dead, counted = pipeline.execute()
+            scheduled, due, started, is_padded, dead, counted = pipeline.execute()
         counters = {name.decode(): float(value) for name, value in counted.items()}
-        return {"scheduled": scheduled, "due": due, "started": started, "dead": dead} | counters
+        return {"scheduled": scheduled, "due": due, "started": started - is_padded, "dead": dead} | counters
 
     def close(self) -> None:
         """Close the connections."""

@@ -18,7 +18,6 @@ its process died, each time         buried
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,6 +73,8 @@ class Finding:
     """With the answer UNKNOWN, how many times the guard has given it so far."""
     unanswered: int = 0
     """How many times in a row it gave none."""
+    ends: tuple[str, ...] = ()
+    """How the attempt ended for it: an `orders.store.Outcome`, what became of it in the schedule, or both."""
 
     @property
     def answer(self) -> Answer | None:
@@ -109,60 +110,56 @@ class Settlement:
         self._outage = outage
         self._read_clock = now
         self._jitter = jitter
-        self._counts: Counter[str] = Counter()
         self._settled: list[str] = []
+        self._expired = 0
         self._moves: list[Move] = []
         self._letters: list[tuple[str, str]] = []
         for order_id, finding in findings.items():
-            self._add(order_id, finding)
+            finding.ends = self._add(order_id, finding)
 
     def carry_out(self, schedule: Schedule, lease: float) -> None:
         """Do it, where the fence holds."""
         if self._settled:
-            expired, others = self._counts[Outcome.EXPIRED], self._counts[Outcome.CLOSED] + self._counts[Outcome.PAID]
-            schedule.settle(lease, self._settled, expired=expired, closed=others)
+            closed = len(self._settled) - self._expired
+            schedule.settle(lease, self._settled, expired=self._expired, closed=closed)
         if self._moves:
             schedule.reschedule(lease, self._moves)
         if self._letters:
             schedule.bury(lease, self._letters)
 
-    def report(self, *, stale: int) -> dict[str, int]:
-        """Return how many orders ended how."""
-        return {name: count for name, count in (self._counts | Counter(stale=stale)).items() if count}
-
-    def _add(self, order_id: str, finding: Finding) -> None:
+    def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
+        """Take down what is to be done with an order; return how the attempt ended for it."""
         verdict, number, limit = finding.verdict, finding.number, self._settings.max_attempts
         if finding.answer is Answer.UNKNOWN:
-            self._add_unknown(order_id, finding)
-            return
-        if verdict and verdict.outcome is not Outcome.DUE:
-            self._counts[verdict.outcome.value] += 1
+            return (self._add_unknown(order_id, finding),)
         if verdict and verdict.outcome in FINAL:
             self._settled.append(order_id)
-        elif verdict and verdict.outcome is Outcome.NOT_DUE:
+            self._expired += verdict.outcome is Outcome.EXPIRED
+            return (verdict.outcome.value,)
+        found = (verdict.outcome.value,) if verdict and verdict.outcome is not Outcome.DUE else ()
+        if verdict and verdict.outcome is Outcome.NOT_DUE:
             self._moves.append(Move(order_id, verdict.due))
-        elif self._outage and not finding.error and number <= limit:
-            self._counts["postponed"] += 1
+            return found
+        if self._outage and not finding.error and number <= limit:
             self._again(order_id, finding, OUTAGE_BACKOFF, str(self._outage), is_counted=False)
-        elif number < limit:
-            self._counts["retried"] += 1
+            return (*found, "postponed")
+        if number < limit:
             self._again(order_id, finding, backoff(number), reason(finding), is_counted=True)
-        else:
-            self._bury(order_id, finding, reason(finding))
+            return (*found, "retried")
+        return (*found, self._bury(order_id, finding, reason(finding)))
 
-    def _add_unknown(self, order_id: str, finding: Finding) -> None:
+    def _add_unknown(self, order_id: str, finding: Finding) -> str:
         """Have the guard asked again. Its not knowing is nobody's failure."""
         reply = finding.reply
         if reply is None or not reply.was_asked:
-            self._counts["postponed"] += 1
             wait = max(reply.wait if reply else 0.0, BACKOFF)
             self._again(order_id, finding, wait, reason(finding), is_counted=False)
-        elif not finding.is_given_up(self._settings):
-            self._counts["unknown"] += 1
+            return "postponed"
+        if not finding.is_given_up(self._settings):
             tries = max(finding.unknown, finding.unanswered)
             self._again(order_id, finding, backoff(tries), reason(finding), is_counted=False)
-        else:
-            self._bury(order_id, finding, f"{reason(finding)}; it was asked {finding.unknown} times")
+            return "unknown"
+        return self._bury(order_id, finding, f"{reason(finding)}; it was asked {finding.unknown} times")
 
     def _again(self, order_id: str, finding: Finding, seconds: float, error: str, *, is_counted: bool) -> None:
         retry_at = self._now + seconds * (1 + self._jitter() / 2)
@@ -171,10 +168,10 @@ class Settlement:
         failure |= {name: count for name, count in asked.items() if count}
         self._moves.append(Move(order_id, retry_at, finding.number - (not is_counted), failure))
 
-    def _bury(self, order_id: str, finding: Finding, why: str) -> None:
-        self._counts["buried"] += 1
+    def _bury(self, order_id: str, finding: Finding, why: str) -> str:
         letter = {"reason": why, "attempts": finding.number, "buried_at": self._now}
         self._letters.append((order_id, json.dumps(letter)))
+        return "buried"
 
     @cached_property
     def _now(self) -> float:

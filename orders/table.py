@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -69,9 +70,10 @@ class OrdersTable:
         Raises:
             InvalidOrderId: the column cannot hold it.
         """
-        text, kind = ids.parse(order_id), self.id.type
+        kind = self.id.type
         if isinstance(kind, types.Integer):
-            return _integer(text, kind, range_=self.id_range)
+            return _integer(order_id, kind, range_=self.id_range)
+        text = ids.parse(order_id)
         if isinstance(kind, types.Uuid):
             return _uuid(text, kind)
         length: int | None = getattr(kind, "length", None)
@@ -83,7 +85,7 @@ class OrdersTable:
 
     def normal(self, key: Any) -> Any:
         """Return an id that the database sent as `key` has it: CHAR columns pad theirs."""
-        return key.rstrip(" ") if isinstance(self.id.type, types.CHAR) else key
+        return key.rstrip(" ") if self._is_padded else key
 
     def member(self, key: Any) -> str:
         """Return the id of a row as the schedule names it."""
@@ -91,6 +93,10 @@ class OrdersTable:
         if _is_hex_uuid(self.id.type) and re.fullmatch(r"[0-9a-f]{32}", key):
             return str(UUID(key))
         return str(key)
+
+    @cached_property
+    def _is_padded(self) -> bool:
+        return isinstance(self.id.type, types.CHAR)
 
 
 def find(bind: sa.Connection, settings: Settings) -> OrdersTable:
@@ -174,8 +180,11 @@ def default(settings: Settings, id_type: IdType, dialect: str) -> sa.Table:
     return table
 
 
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
+
+
 def _integer(text: str, kind: types.Integer, *, range_: range) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,20}", text) or int(text) not in range_:
+    if not _INTEGER.fullmatch(text) or int(text) not in range_:
         raise InvalidOrderId(
             f"the order id {text!r} is no number from {range_.start} to {range_.stop - 1}; the id column is {kind!r}"
         )

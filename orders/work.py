@@ -6,7 +6,7 @@ transaction of the shop's own that changes an order and, say, its stock does wel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -64,13 +64,13 @@ class Work:
                 with joining.session_of(self.joined, self.connection) as session:
                     for hook in self.hooks.expire_hooks:
                         hook(session, ordered)
-            self._record(*((self.tables.member(key), EventKind.EXPIRED, {}) for key in ordered))
+            self._record((self.tables.member(key), EventKind.EXPIRED, {}) for key in ordered)
         return expired
 
     def settle_paid(self, keys: Sequence[Any]) -> set[Any]:
         """Mark pending rows as paid, because the guard says so; return their keys."""
         paid = self.tables.orders.pay(self.connection, keys)
-        self._record(*((self.tables.member(key), EventKind.PAID, {"by": "guard"}) for key in sorted(paid)))
+        self._record((self.tables.member(key), EventKind.PAID, {"by": "guard"}) for key in sorted(paid))
         return paid
 
     def extend(self, order_id: str, deadline: datetime, after_commit: Callable[[str], None] | None) -> bool:
@@ -78,7 +78,7 @@ class Work:
         key = self.tables.key(order_id)
         if not self.tables.orders.extend(self.connection, key, deadline):
             return False
-        self._record((self.tables.member(key), EventKind.EXTENDED, {"deadline": deadline.isoformat()}))
+        self._record([(self.tables.member(key), EventKind.EXTENDED, {"deadline": deadline.isoformat()})])
         self._finish(key, after_commit)
         return True
 
@@ -108,19 +108,19 @@ class Work:
         return self._refuse(key, money, row.state, row.status)
 
     def _accept(self, order_id: str, reference: str | None) -> Payment:
-        self._record((order_id, EventKind.PAID, _about(reference)))
+        self._record([(order_id, EventKind.PAID, _about(reference))])
         return Payment(order_id, PaymentVerdict.ACCEPTED)
 
     def _refuse(self, key: Any, money: Money, state: State, status: str) -> Payment:
         """Decide about money for an order that does not take it."""
         may_revive = state is State.EXPIRED and not money.was_refused and not money.was_accepted
         if may_revive and self._revive(key):
-            self._record((money.order_id, EventKind.REVIVED, _about(money.reference)))
+            self._record([(money.order_id, EventKind.REVIVED, _about(money.reference))])
             return Payment(money.order_id, PaymentVerdict.ACCEPTED, was_revived=True)
         payment = money.judge(state, is_cancelled=status.rstrip() in self.settings.cancelled)
         if payment.refund_key and not money.was_refused:
             about = {"verdict": payment.verdict.value, "refund_key": payment.refund_key, **_about(money.reference)}
-            self._record((money.order_id, EventKind.LATE_PAYMENT, about))
+            self._record([(money.order_id, EventKind.LATE_PAYMENT, about)])
         if self.tables.outbox and money.accepted and money.names_the_accepted:
             self.tables.outbox.add(self.connection, money.accepted, _about(money.reference))
         return payment
@@ -140,7 +140,7 @@ class Work:
             savepoint.rollback()  # what it took before it found too little
         return False
 
-    def _record(self, *facts: Fact) -> None:
+    def _record(self, facts: Iterable[Fact]) -> None:
         if self.tables.outbox:
             self.tables.outbox.record(self.connection, facts)
 

@@ -2,12 +2,14 @@
 
 from tasks.app import app
 from tasks.deliver import deliver
+from tasks.events import GroupedEvents
 from tasks.expire import expire
 from tasks.prune import prune
 from tasks.reconcile import reconcile
 from tasks.sweep import sweep
 from tasks.watch import Watch
 
+app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Watch)
 
 __all__ = ["app", "deliver", "expire", "prune", "reconcile", "sweep"]

@@ -3,7 +3,10 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
+
+from kombu.utils.uuid import uuid
 
 import orders
 from orders.sweep import Dispatch
@@ -16,7 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class CeleryPublisher:
-    """Sends dispatches as ``orders.expire`` tasks over one connection."""
+    """Sends dispatches as ``orders.expire`` tasks over one connection.
+
+    As ``expire.apply_async`` does, in less than half of its time: what is the same for all messages is looked up once.
+    """
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
@@ -29,14 +35,29 @@ class CeleryPublisher:
 
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
         """Send messages, in few round trips where the broker can (kombu's ``Producer.batch``)."""
+        parent = app.current_worker_task
+        ancestors = {"root_id": parent.request.root_id, "parent_id": parent.request.id} if parent else {}
         with self._producer.batch():
             for dispatch in dispatches:
-                expire.apply_async(
-                    args=dispatch.order_ids,
-                    kwargs={"lease": dispatch.lease},
+                message = app.amqp.as_task_v2(
+                    uuid(),
+                    expire.name,
+                    dispatch.order_ids,
+                    {"lease": dispatch.lease},
                     eta=dispatch.eta,
                     expires=dispatch.expires,
-                    producer=self._producer,
+                    ignore_result=True,
+                    argsrepr=repr(dispatch.order_ids)[: app.amqp.argsrepr_maxsize],
+                    kwargsrepr=f"{{'lease': {dispatch.lease!r}}}",
+                    **ancestors,
+                )
+                app.amqp.send_task_message(
+                    self._producer,
+                    expire.name,
+                    message,
+                    queue=self._queue,
+                    declare=[],  # `backlog` has
+                    expiration=max((dispatch.expires - datetime.now(UTC)).total_seconds(), 0.0),
                     retry=False,
                 )
 

@@ -5,18 +5,21 @@
 -- Returns the number of ids taken out.
 
 local token = tonumber(ARGV[1])
-local failures = redis.call('EXISTS', KEYS[3]) == 1
-local settled = 0
+local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 4))
+local settled = {}
 
-for i = 4, #ARGV do
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if score and tonumber(score) == token then
-    redis.call('ZREM', KEYS[1], ARGV[i])
-    redis.call('HDEL', KEYS[2], ARGV[i])
-    if failures then
-      redis.call('HDEL', KEYS[3], ARGV[i])
-    end
-    settled = settled + 1
+for i = 1, #scores do
+  if scores[i] and tonumber(scores[i]) == token then
+    settled[#settled + 1] = ARGV[i + 3]
+  end
+end
+
+if #settled > 0 then
+  redis.call('ZREM', KEYS[1], unpack(settled))
+  redis.call('HDEL', KEYS[2], unpack(settled))
+  redis.call('HDEL', KEYS[3], unpack(settled))
+  if redis.call('HLEN', KEYS[2]) == 1 then
+    redis.call('HDEL', KEYS[2], '')  -- see start.lua
   end
 end
 
@@ -24,4 +27,4 @@ end
 redis.call('HINCRBY', KEYS[4], 'expired', ARGV[2])
 redis.call('HINCRBY', KEYS[4], 'closed', ARGV[3])
 
-return settled
+return #settled

@@ -2,19 +2,35 @@
 -- killed) stays counted; settling, rescheduling and burying end it.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)
--- ARGV  1 token   2… ids
--- Returns for each id the number of this attempt, from 1; 0 if the lease was lost: nothing is to be done with it.
+-- ARGV  1 token   2 whether only orders are started that were never tried before: 1 or 0   3… ids
+-- Returns for each id the number of this attempt, from 1; 0 if the lease was lost: nothing is to be done with it;
+-- -1 if it was tried before and is not started.
 
-local token = tonumber(ARGV[1])
-local numbers = {}
+local token, only_new = tonumber(ARGV[1]), ARGV[2] == '1'
+local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 3))
+local counted = redis.call('EXISTS', KEYS[2]) == 1 and redis.call('HMGET', KEYS[2], unpack(ARGV, 3)) or {}
+local numbers, started = {}, {}
 
-for i = 2, #ARGV do
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if score and tonumber(score) == token then
-    numbers[i - 1] = redis.call('HINCRBY', KEYS[2], ARGV[i], 1)
+for i = 1, #scores do
+  local before = tonumber(counted[i] or 0)
+  if not scores[i] or tonumber(scores[i]) ~= token then
+    numbers[i] = 0
+  elseif before > 0 and only_new then
+    numbers[i] = -1
   else
-    numbers[i - 1] = 0
+    numbers[i] = before + 1
+    started[#started + 1] = ARGV[i + 2]
+    started[#started + 1] = before + 1
   end
+end
+
+if #started > 128 then
+  -- Redis searches a small hash from its beginning, at some microseconds for each of several hundred ids. A value of
+  -- more than 64 bytes has it index the hash (hash-max-listpack-value). No id is empty.
+  redis.call('HSETNX', KEYS[2], '', string.rep('-', 65))
+end
+if #started > 0 then
+  redis.call('HSET', KEYS[2], unpack(started))
 end
 
 return numbers

@@ -67,7 +67,9 @@ def test_worker_and_beat_expire_each_order_once_with_one_task(
     # and the logs have a line for each
     log = (tmp_path / "worker.log").read_text()
     assert len(re.findall(r"sweep claimed=\d+ sent=\d+ seconds=\d", log)) == len(swept)
-    assert len(re.findall(r"expire \{'expired': 1\} lease=[\d.]+ ids=\d+", log)) == 200
+    told = re.findall(r"expire \{(.*)\} lease=[\d.]+ ids=([\d,]+)", log)
+    assert {int(order_id) for _, order_ids in told for order_id in order_ids.split(",")} == set(range(1, 301))
+    assert sum(int(count) for counts, _ in told for count in re.findall(r"'expired': (\d+)", counts)) == 200
     assert "Traceback" not in log
 
 

@@ -37,8 +37,8 @@ SWEEP, LEASE = 1.0, 6.0
 PATIENCE = 3.0
 """How much longer than on an idle machine anything may take: other tests run at the same time."""
 
-POOL = 2
-"""Processes of a worker."""
+POOL = 8
+"""Threads of a worker."""
 
 BACKLOG = 500
 """Messages that may wait: so few that a slow machine takes them before their lease of six seconds ends."""

@@ -34,7 +34,7 @@ def test_kill_9_a_worker_five_times(deployment: Deployment) -> None:
 
 def test_kill_9_pool_children(deployment: Deployment) -> None:
     deployment.beat()
-    worker = deployment.worker()
+    worker = deployment.start("worker -n one@%h -P prefork -c 2 -l INFO")
     deployment.ready()
     deployment.place()
     for death in range(4):
@@ -101,7 +101,7 @@ def test_sigterm_during_a_sweep(deployment: Deployment, whole_group: bool) -> No
     queued = deployment.queued()
     assert leased <= set(queued)
     assert len(queued) == len(set(queued))
-    # (the worker may hand back a message that a pool process has just done: its lease is gone, so it is void)
+    # (the worker may hand back a message that a thread has just done: its lease is gone, so it is void)
     assert len(set(queued) - leased) <= POOL
     # and in batches, for the sake of the test's time, the next worker does the rest
     deployment.change(batch_threshold=100)
@@ -151,7 +151,7 @@ def test_kill_9_beat(deployment: Deployment) -> None:
 
 
 def test_a_worker_that_takes_no_sweeps_sweeps_too_when_beat_is_dead(deployment: Deployment) -> None:
-    deployment.start("worker -n one@%h -c 2 -l INFO -Q orders.expire")
+    deployment.start(f"worker -n one@%h -c {POOL} -l INFO -Q orders.expire")
     deployment.ready()
     deployment.breaks()
     deployment.place()
@@ -165,7 +165,7 @@ def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat:
     wrong = {"LD_PRELOAD": faketime, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     if with_beat:  # else the worker stands in for it, by its wrong clock
         deployment.beat()
-    deployment.start("worker -c 2 -l INFO", **wrong)
+    deployment.start(f"worker -c {POOL} -l INFO", **wrong)
     deployment.ready()
     deployment.place(due=3, spread=3)
     deployment.breaks()

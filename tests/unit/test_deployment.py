@@ -40,7 +40,7 @@ def test_nothing_is_published_beyond_loopback(services: dict[str, Any]) -> None:
 
 
 def test_every_service_that_stays_up_has_a_health_check(services: dict[str, Any]) -> None:
-    assert set(services) == {"redis", "postgres", "init-db", "worker", "beat", "flower"}
+    assert set(services) == {"redis", "postgres", "init-db", "worker", "sweeper", "beat", "flower"}
     assert {name for name, service in services.items() if "healthcheck" not in service} == {"init-db"}
 
 
@@ -68,7 +68,7 @@ def test_the_image_runs_without_root() -> None:
 
 def test_the_procfile_names_worker_beat_and_flower() -> None:
     names = [line.partition(":")[0] for line in (ROOT / "Procfile").read_text().splitlines()]
-    assert names == ["worker", "beat", "flower"]
+    assert names == ["worker", "sweeper", "beat", "flower"]
 
 
 def test_no_registry_and_no_path_of_a_machine_stands_in_the_requirements() -> None:
