@@ -8,13 +8,13 @@ PYTHON ?= $(shell for limit in 14 99; do for python in python3 python3.13 python
 	$$python -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, $$limit))" 2>/dev/null \
 	&& echo $$python && exit; done; done)
 BIN := $(VENV)/bin
-# Tests at a time. Those that break things run one after another, beside the others.
+# Files of tests at a time.
 JOBS ?= 2
 COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test bench check format lock clean
+.PHONY: help demo up shop test bench check format lock clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -25,9 +25,12 @@ demo: $(BIN)/.run ## Play a shop for half a minute on embedded parts; ARGS="--or
 up: $(BIN)/.run ## Run redis, worker, beat and Flower until Ctrl-C
 	@$(BIN)/orders up $(ARGS)
 
+shop: $(BIN)/.dev ## Open an example shop; ARGS=django, flask or fastapi
+	@$(BIN)/python -m examples.shops.$(or $(ARGS),django)
+
 test: $(BIN)/.dev ## Run the tests, and show what they cover; ARGS="-k sweep"
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
@@ -49,7 +52,7 @@ lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --require-hashes -r requirements/lock.txt
 	$(COMPILE) pyproject.toml --extra embedded --group build -o requirements/run.txt
-	$(COMPILE) pyproject.toml --extra embedded --extra mysql --extra postgresql --group build --group test --group check \
+	$(COMPILE) pyproject.toml --all-extras --group build --group test --group check \
 		-o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra embedded --extra postgresql --group build --group bench -o requirements/bench.txt
 	$(COMPILE) pyproject.toml --extra mysql --extra postgresql --group build -o requirements/image.txt

@@ -5,9 +5,9 @@ A file of this name in the working directory of a worker takes this one's place.
 
 from kombu.entity import Exchange, Queue
 
-from orders.config import Settings
+from orders.api import process_settings
 
-_settings = Settings()
+_settings = process_settings()
 
 broker_url = _settings.broker_url
 broker_connection_retry_on_startup = True

@@ -19,6 +19,7 @@ from rich.table import Table
 from benchmarks import machine, servers
 from benchmarks.lab import Lab, Measure, Result
 from benchmarks.measures import MEASURES
+from benchmarks.ratios import QUICK, ratios
 from orders.config import PREFIX
 
 NAMES = ", ".join(measure.name for measure in MEASURES)
@@ -29,7 +30,9 @@ WIDTH = 180
 
 def main(
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="A glance: fewer orders, one round.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="About a minute: this project and the limits, fewer orders, one round.")
+    ] = False,
     only: Annotated[list[str] | None, typer.Option(help=f"Only these: {NAMES}. Repeat it for several.")] = None,
     contender: Annotated[str, typer.Option(help="In the drain, only those with this in their name.")] = "",
     rounds: Annotated[int | None, typer.Option(min=1, max=20, help="Rounds; by default 3, quick 1.")] = None,
@@ -37,7 +40,9 @@ def main(
     plot: Annotated[Path | None, typer.Option(help="Draw plots into this folder.")] = None,
 ) -> None:
     """Measure how fast, how late and at what cost orders are expired, on servers that are started for it."""
-    wanted = _wanted(only or [])
+    wanted = _wanted(only or (QUICK if quick else []))
+    if quick and not only:
+        contender = contender or "this project"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is stopped
     for name in os.environ:
         if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_"):
@@ -68,6 +73,9 @@ def main(
             results += found
             for result in found:
                 _print(console, result)
+        if compared := ratios(results):
+            _print(console, compared)
+            results.append(compared)
         progress.update(task, description="done", completed=sum(measure.steps(lab) for measure in wanted))
     told |= {"seconds": round(time.monotonic() - began), "errors": errors}
     console.print(f"\n{told['seconds']} s")

@@ -1,4 +1,4 @@
-"""This project, as its README says to run it: beat, and ``celery -A tasks worker --loglevel=INFO``."""
+"""This project, as its Procfile runs it: beat, a sweeper, and a worker for each core."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class ThisProject:
     events_table: bool = False
     """Whether ``orders init-db`` made the table of events, so that each expiry writes one."""
     loglevel: str = "INFO"
-    """Of worker and beat. With INFO, which README.md recommends, a worker logs each message thrice."""
-    workers: int = 1
-    concurrency: int = 2
-    """Pool processes of each worker."""
+    """Of the processes. With INFO, which the Procfile has, a worker logs each attempt with its orders."""
+    workers: int = 2
+    """Each is one process, with the threads that it has by default. The sweeper comes in addition: it does in the
+    measured time what fills the queues of others before."""
 
     @property
     def version(self) -> str:
@@ -77,10 +77,12 @@ class ThisProject:
         settings = _settings(bench)
         given = {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
         celery = [str(bench.python), "-m", "celery", "-A", "tasks"]
-        worker = [*celery, "worker", f"--loglevel={self.loglevel}", f"--concurrency={self.concurrency}"]
+        worker = [*celery, "worker", f"--loglevel={self.loglevel}"]
+        sweeper = [*worker, "--queues=orders.sweep,orders.events", "--concurrency=4"]
+        commands = {f"worker-{number}": [*worker, "--queues=orders.expire"] for number in range(self.workers)}
         started = [
-            processes.start([*worker, f"--hostname={number}@%h"], log=bench.folder / f"worker-{number}.log", **given)
-            for number in range(self.workers)
+            processes.start([*command, f"--hostname={name}@%h"], log=bench.folder / f"{name}.log", **given)
+            for name, command in {**commands, "sweeper": sweeper}.items()
         ]
         beat = [*celery, "beat", f"--loglevel={self.loglevel}"]
         started.append(processes.start(beat, log=bench.folder / "beat.log", **given))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from typing import cast
 
 import psycopg
@@ -17,6 +16,8 @@ from redis import Redis
 
 from benchmarks.contender import EXPIRE
 from benchmarks.servers import url_for_psycopg
+from orders.config import Settings
+from orders.scripting import Scripts
 
 SKIP_LOCKED = """
 UPDATE orders SET status = 'expired' WHERE {by} = ANY (ARRAY(
@@ -100,8 +101,8 @@ def loop(database_url: str, redis_url: str) -> None:
 
 def claims(redis: Redis) -> Iterator[list[bytes]]:
     """Yield the ids of one claim after another, 1,000 at most in each, until nothing is due."""
-    script = redis.register_script((files("orders") / "scripts" / "claim.lua").read_text())
-    keys = ["orders", "{orders}:attempts", "{orders}:stats"]
+    scripts = Scripts(Settings())
+    script, keys = redis.register_script(scripts.source("claim")), scripts.keys_of("claim")
     while found := cast("list[list[bytes]]", script(keys=keys, args=[0, 11, 120, 1000]))[2]:
         yield found[::2]
 

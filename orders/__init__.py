@@ -4,6 +4,7 @@ An application schedules its orders with `enqueue`; the workers of the `tasks` p
 needs Redis and a database only: it imports neither Celery nor `tasks`.
 """
 
+from orders import aio
 from orders.api import (
     check,
     configure,
@@ -53,6 +54,7 @@ __all__ = [  # noqa: RUF022 - by topic
     "check",
     "remove",
     "explain",
+    "aio",
     # What these return
     "Payment",
     "PaymentVerdict",

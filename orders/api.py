@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
-from orders import hooks
+from orders import frameworks, hooks
 from orders.config import Settings
 from orders.expiry import OrderExpiry
 from orders.explanation import Explanation
@@ -15,6 +17,8 @@ from orders.ids import OrderId
 from orders.store import Joined, Payment, State
 
 _current: OrderExpiry | None = None
+_factory: Callable[[], OrderExpiry] | None = None
+_used: ContextVar[OrderExpiry | None] = ContextVar("orders_used", default=None)
 _hooks = Hooks()
 
 guard = _hooks.guard
@@ -25,23 +29,71 @@ deadline_rule = _hooks.deadline_rule
 
 
 def configure(settings: Settings | None = None) -> OrderExpiry:
-    """Use these settings, by default the environment's, from now on in this process; return what uses them.
+    """Use these settings from now on in this process; return what uses them.
 
-    The modules of ``ORDERS_HOOKS`` are imported, and with them come the hooks of the shop.
+    By default it is what a framework has provided (see `provide`), or else the environment's. The modules of
+    ``ORDERS_HOOKS`` are imported, and with them come the hooks of the shop.
 
     Raises:
         ConfigError: the environment holds a wrong setting, or a module of hooks cannot be imported.
     """
     global _current  # noqa: PLW0603 - one instance per process is the purpose of this module
+    if settings is None and (factory := _provided()):
+        _current = factory()
+        hooks.load(_current.settings.hooks)
+        return _current
     settings = settings or Settings()
     hooks.load(settings.hooks)
     _current = OrderExpiry.connect(settings, hooks=_hooks)
     return _current
 
 
+def provide(factory: Callable[[], OrderExpiry]) -> None:
+    """Have this process use what a framework has, its settings, database and hooks, in place of the environment's.
+
+    Args:
+        factory: makes it, when it is first needed; see `current`. It must be cheap, and connect to nothing.
+    """
+    global _current, _factory
+    _current, _factory = None, factory
+
+
+def process_hooks() -> Hooks:
+    """Return what the decorators of this module have registered: for what a framework provides."""
+    return _hooks
+
+
+def process_settings() -> Settings:
+    """Return the settings of this process, without importing hooks: for what is read before anything runs.
+
+    Raises:
+        ConfigError: the environment holds a wrong setting.
+    """
+    if _current is not None:
+        return _current.settings
+    factory = _provided()
+    return Settings() if factory is None else factory().settings
+
+
+def _provided() -> Callable[[], OrderExpiry] | None:
+    if _factory is None:
+        frameworks.start()
+    return _factory
+
+
+@contextmanager
+def using(expiry: OrderExpiry) -> Iterator[None]:
+    """Have the functions of this module use another instance in here: a command that serves one of several apps."""
+    token = _used.set(expiry)
+    try:
+        yield
+    finally:
+        _used.reset(token)
+
+
 def current() -> OrderExpiry:
-    """Return what the functions of this module use; made from the environment at the first call."""
-    return _current or configure()
+    """Return what the functions of this module use; made at the first call, see `configure`."""
+    return _used.get() or _current or configure()
 
 
 def deadline(
@@ -66,11 +118,13 @@ def enqueue(
     expires_at: datetime | None = None,
     timeout: float | timedelta | None = None,
     context: Mapping[str, Any] | None = None,
+    session: Joined | None = None,
 ) -> datetime:
-    """Schedule an order's expiry. Call it after the transaction that placed the order has been committed.
+    """Schedule an order's expiry, once the transaction that placed the order has been committed.
 
-    Of an order that is scheduled already, this replaces the deadline. The row is left alone: it must hold the same
-    deadline, because in the end the row decides.
+    Call it after the commit, or before with the *session* that is to be committed. Of an order that is scheduled
+    already, this replaces the deadline. The row is left alone: it must hold the same deadline, because in the end the
+    row decides.
 
     Args:
         order_id: the order's id: text of 1 to 255 characters, an integer or a UUID.
@@ -78,6 +132,10 @@ def enqueue(
         timeout: instead, seconds (or a timedelta) from now. Without either, what the shop's ``@orders.deadline_rule``
             says, or ``ORDERS_TIMEOUT``.
         context: what that rule may want to know: channel, product, customer.
+        session: an SQLAlchemy session or connection. Redis is told once its transaction has been committed, and never
+            if that, or the savepoint that it is in, is rolled back; at once if no transaction is open. It is not
+            flushed: do so before, if the database gives the id. A Redis that fails then is logged and counted
+            (`orders.outages.Outages`), and reconciling schedules the order.
 
     Returns:
         The deadline, in UTC.
@@ -85,17 +143,18 @@ def enqueue(
     Raises:
         InvalidOrderId: the id is none.
         InvalidDeadline: the deadline is no time, or naive, or the timeout is negative.
-        ScheduleUnavailable: Redis is unreachable or did not answer in time.
+        ScheduleUnavailable: there is no session, and Redis is unreachable or did not answer in time.
     """
-    return current().enqueue(order_id, expires_at=expires_at, timeout=timeout, context=context)
+    return current().enqueue(order_id, expires_at=expires_at, timeout=timeout, context=context, session=session)
 
 
-def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]]) -> int:
+def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]], *, session: Joined | None = None) -> int:
     """Schedule many orders, in one round trip per 1,000.
 
     Args:
         pairs: ids with their deadlines, as in `enqueue`; None for what the shop's rule says (without a context), or
             ``ORDERS_TIMEOUT`` from now.
+        session: an SQLAlchemy session or connection whose commit to wait for; see `enqueue`.
 
     Returns:
         How many there were.
@@ -103,9 +162,10 @@ def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]]) -> int:
     Raises:
         InvalidOrderId: one of the ids is none; nothing was scheduled.
         InvalidDeadline: one of the deadlines is none; nothing was scheduled.
-        ScheduleUnavailable: Redis failed; some may be scheduled, and calling again with the same pairs is safe.
+        ScheduleUnavailable: there is no session, and Redis failed; some may be scheduled, and calling again with the
+            same pairs is safe.
     """
-    return current().enqueue_many(pairs)
+    return current().enqueue_many(pairs, session=session)
 
 
 def extend(
@@ -185,22 +245,24 @@ def check(order_id: OrderId) -> State:
     return current().check(order_id)
 
 
-def remove(order_id: OrderId) -> bool:
+def remove(order_id: OrderId, *, session: Joined | None = None) -> bool:
     """Take an order out of the schedule: it was paid, cancelled or deleted.
 
     Not needed for correctness, since the row decides; it saves the workers a look.
 
     Args:
         order_id: the order's id.
+        session: an SQLAlchemy session or connection whose commit to wait for; see `enqueue`.
 
     Returns:
-        Whether it was scheduled.
+        Whether it was scheduled. False if that is not known: with a session, whose commit is still to come, or with
+        which Redis failed.
 
     Raises:
         InvalidOrderId: the id is none.
-        ScheduleUnavailable: Redis is unreachable or did not answer in time.
+        ScheduleUnavailable: there is no session, and Redis is unreachable or did not answer in time.
     """
-    return current().remove(order_id)
+    return current().remove(order_id, session=session)
 
 
 def explain(order_id: OrderId) -> Explanation:

@@ -164,13 +164,21 @@ _MYSQL_CONFLICTS = {1213, 1020}
 
 def _translate(error: exc.DBAPIError, url: sa.URL) -> StoreError:
     where = f"the database at ORDERS_DATABASE_URL {url.render_as_string(hide_password=True)}"
-    cause = str(error.orig).strip()
-    sqlstate = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    number = error.orig.args[0] if error.orig and error.orig.args else None
+    return judge(error.orig, where, is_about_data=isinstance(error, exc.DataError | exc.IntegrityError))
+
+
+def judge(error: BaseException | None, where: str, *, is_about_data: bool) -> StoreError:
+    """Return what a driver's error means.
+
+    Args:
+        error: what the driver raised.
+        where: the database, in the words of the message.
+        is_about_data: whether the driver calls it an error of data or integrity, if it tells no SQLSTATE.
+    """
+    cause = str(error).strip()
+    sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    number = error.args[0] if error and error.args else None
     if sqlstate in _CONFLICTS or (not sqlstate and number in _MYSQL_CONFLICTS):
         return StoreConflict(f"{where}: {cause}")
-    if sqlstate:
-        is_orders_fault = sqlstate[:2] in _ORDERS_FAULT
-    else:
-        is_orders_fault = isinstance(error, exc.DataError | exc.IntegrityError) or number == _MYSQL_SIGNAL
+    is_orders_fault = sqlstate[:2] in _ORDERS_FAULT if sqlstate else is_about_data or number == _MYSQL_SIGNAL
     return StoreError(f"{where} refused: {cause}") if is_orders_fault else StoreUnavailable(f"{where}: {cause}")

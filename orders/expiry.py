@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self, TypeVar
 
-from orders import ids
+from orders import ids, joining
 from orders.attempt import Attempt
 from orders.clock import Clock, SystemClock, resolve_deadline
 from orders.config import Settings
 from orders.delivery import deliver, prune
-from orders.errors import InvalidDeadline, ScheduleError
+from orders.errors import InvalidDeadline
 from orders.explanation import Explanation, explain
 from orders.gathering import Gathering
 from orders.guarding import Guard
-from orders.hooks import Answer, Hooks
+from orders.hooks import Answer, EventHook, Hooks, HookT
 from orders.ids import OrderId
+from orders.outages import NOT_REMOVED, Outages
 from orders.reconciling import Reconciled, reconcile
 from orders.retrying import without_conflict
 from orders.schedule import Schedule
@@ -29,8 +29,6 @@ from orders.sql import SqlStore
 from orders.store import Joined, OrderStore, Payment, State
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 
 class OrderExpiry:
@@ -61,6 +59,8 @@ class OrderExpiry:
         self.schedule = schedule
         self.store = store
         self.hooks = hooks or Hooks()
+        self.outages = Outages()
+        """What Redis could not be told of after commits."""
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._jitter = jitter
@@ -100,17 +100,27 @@ class OrderExpiry:
         expires_at: datetime | None = None,
         timeout: float | timedelta | None = None,
         context: Mapping[str, Any] | None = None,
+        session: Joined | None = None,
     ) -> datetime:
         """Schedule an order's expiry, in one round trip to Redis; see `orders.enqueue`."""
         deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
-        self._put([(ids.parse(order_id), deadline)])
+        self._put_after([(ids.parse(order_id), deadline)], session)
         return deadline
 
-    def enqueue_many(self, pairs: Iterable[tuple[OrderId, datetime | None]]) -> int:
+    def enqueue_many(self, pairs: Iterable[tuple[OrderId, datetime | None]], *, session: Joined | None = None) -> int:
         """Schedule many orders; see `orders.enqueue_many`."""
-        entries = [(ids.parse(order_id), self.deadline(order_id, expires_at=moment)) for order_id, moment in pairs]
-        self._put(entries)
+        entries = self.entries(pairs)
+        self._put_after(entries, session)
         return len(entries)
+
+    def entries(self, pairs: Iterable[tuple[OrderId, datetime | None]]) -> list[tuple[str, datetime]]:
+        """Return ids and deadlines as they are scheduled, all of them checked; see `orders.enqueue_many`."""
+        return [(ids.parse(order_id), self.deadline(order_id, expires_at=moment)) for order_id, moment in pairs]
+
+    def instants(self, entries: Iterable[tuple[str, datetime]]) -> list[tuple[str, float]]:
+        """Return with each id when it is due, in Unix seconds: at its deadline, or the grace after it."""
+        grace = self.settings.grace
+        return [(member, deadline.timestamp() + grace) for member, deadline in entries]
 
     def extend(
         self,
@@ -129,7 +139,7 @@ class OrderExpiry:
             member,
             deadline,
             joined=session,
-            after_commit=lambda known_as: self._put([(known_as, deadline)]),
+            after_commit=lambda known_as: self._put_committed([(known_as, deadline)], session),
         )
         return extend() if session is not None else self._without_conflict(extend)
 
@@ -155,9 +165,19 @@ class OrderExpiry:
             self._forget(member)
         return self._state(member)
 
-    def remove(self, order_id: OrderId) -> bool:
+    def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
         """Take an order out of the schedule; see `orders.remove`."""
-        return self.schedule.remove([ids.parse(order_id)]) > 0
+        member = ids.parse(order_id)
+        if session is None:
+            return self.schedule.remove([member]) > 0
+        removed: list[int] = []
+
+        def take_out() -> None:
+            with self.outages.forgiven([member], NOT_REMOVED):
+                removed.append(self.schedule.remove([member]))
+
+        self._follow(session, take_out)
+        return sum(removed) > 0
 
     def expire(self, order_ids: Iterable[str], lease: float) -> dict[str, int]:
         """Expire orders that a sweep has claimed, perhaps in one transaction with those of other threads.
@@ -183,7 +203,7 @@ class OrderExpiry:
         """Deliver events to the handlers; see `orders.delivery.deliver`."""
         return deliver(
             self.store,
-            self.hooks.event_hooks,
+            self._event_hooks(),
             self.settings,
             is_over=is_over,
             sleep=self._sleep,
@@ -226,7 +246,7 @@ class OrderExpiry:
     def guard(self) -> Guard | None:
         """The shop's guard with its breaker, if it has one by now."""
         if self._guard is None and self.hooks.guard_hook:
-            self._guard = Guard(self.hooks.guard_hook, self.settings)
+            self._guard = Guard(self._in_thread(self.hooks.guard_hook), self.settings)
         return self._guard
 
     @guard.setter
@@ -238,20 +258,47 @@ class OrderExpiry:
             self.schedule, self.store, self.guard, self.settings, lease, sleep=self._sleep, jitter=self._jitter
         )
 
+    def _event_hooks(self) -> Sequence[EventHook]:
+        return self.hooks.event_hooks
+
+    def _in_thread(self, hook: HookT) -> HookT:
+        """Return what calls a hook in a thread of its own: a framework may have something to tidy up there."""
+        return hook
+
     def _state(self, member: str) -> State:
         row = self.store.row(member)
         return row.state if row else State.MISSING
 
+    def _put_after(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
+        """Schedule ids: at once or, with a session, once its transaction has been committed."""
+        if session is None:
+            self._put(entries)
+        else:
+            self._follow(session, lambda: self._put_committed(entries, session))
+
+    def _put_committed(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
+        """Schedule ids whose deadlines have been committed; if Redis fails, in a transaction of our own, raise."""
+        if session is None:
+            self._put(entries)
+        else:
+            with self.outages.forgiven([member for member, _ in entries]):
+                self._put(entries)
+
     def _put(self, entries: Iterable[tuple[str, datetime]]) -> None:
-        grace = self.settings.grace
-        self.schedule.enqueue((member, deadline.timestamp() + grace) for member, deadline in entries)
+        self.schedule.enqueue(self.instants(entries))
 
     def _forget(self, member: str) -> None:
         """Take an order out of the schedule whose row is final. If Redis fails, a worker does it at the deadline."""
-        try:
+        with self.outages.forgiven([member], NOT_REMOVED):
             self.schedule.remove([member])
-        except ScheduleError as error:
-            logger.warning("the order %s stays in the schedule until its deadline: %s", member, error)
+
+    def _follow(self, session: Joined, tell: Callable[[], object]) -> None:
+        """Tell Redis something once the transaction has been committed; at once if none is open."""
+        connection = joining.awaited(session)
+        if connection is None:
+            tell()
+        else:
+            joining.after_commit(connection, tell)
 
     def _without_conflict(self, call: Callable[[], T]) -> T:
         return without_conflict(call, sleep=self._sleep, jitter=self._jitter)

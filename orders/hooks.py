@@ -10,7 +10,10 @@ decorator                    called                                           wi
 ``@orders.deadline_rule``    when an order is scheduled without a deadline    the id, the caller's context
 ============================ ================================================ ==================================
 
-``ORDERS_HOOKS`` names the modules that they stand in; every process that pays, checks or expires imports them.
+In Django the first argument is no session but the alias of the database, for ``Model.objects.using(alias)``.
+
+``ORDERS_HOOKS`` names the modules that they stand in; every process that pays, checks or expires imports them. Django
+imports ``order_hooks.py`` of every installed app.
 """
 
 from __future__ import annotations
@@ -41,8 +44,9 @@ class Answer(StrEnum):
     """It is being paid, or the gateway cannot tell: ask again later."""
 
 
-ExpireHook: TypeAlias = Callable[[Session, Sequence[Any]], object]
-LatePaymentHook: TypeAlias = Callable[[Session, Any], bool]
+# In Django, hooks are given the alias of the database in place of a session: ``objects.using(alias)``.
+ExpireHook: TypeAlias = Callable[[Session, Sequence[Any]], object] | Callable[[str, Sequence[Any]], object]
+LatePaymentHook: TypeAlias = Callable[[Session, Any], bool] | Callable[[str, Any], bool]
 GuardHook: TypeAlias = Callable[[str], Answer]
 EventHook: TypeAlias = Callable[[Event], object]
 DeadlineRule: TypeAlias = Callable[[str, Mapping[str, Any]], datetime | timedelta | float | None]
@@ -71,7 +75,8 @@ class Hooks:
         It is given an SQLAlchemy session in that transaction, and the ids of the orders, one or a batch, as the id
         column holds them. What it writes commits with the change of state, or not at all; so it happens once. If it
         raises, none of the orders is expired: each is tried by itself, and one that fails again is tried later.
-        It must not commit, and should lock rows in the ascending order of their keys.
+        It must not commit, should lock rows in the ascending order of their keys, and is called by several threads
+        at a time: what it shares must be fit for that.
         """
         if not any(_is_same(function, registered) for registered in self.expire_hooks):
             self.expire_hooks.append(function)

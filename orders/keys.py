@@ -28,6 +28,11 @@ class Keys:
         return self._beside("dead")
 
     @property
+    def leases(self) -> str:
+        """Sorted set: the tokens of the leases that run. It tells a lease from a deadline; nothing else needs it."""
+        return self._beside("leases")
+
+    @property
     def stats(self) -> str:
         """Hash: counters since the beginning, and the time of the last sweep."""
         return self._beside("stats")

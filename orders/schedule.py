@@ -12,32 +12,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orders import ids
-from orders.config import mask
-from orders.errors import ScheduleError, ScheduleUnavailable
-from orders.keys import Keys
+from orders.scripting import CHUNK, RETRIED, TIMEOUT, Scripts, chunks, translated
 
 if TYPE_CHECKING:
     from orders.config import Settings
 
-T = TypeVar("T")
-
-CHUNK = 1000
-"""Ids that one call of a script handles: Redis does nothing else meanwhile, for about a millisecond."""
-
 TRIED_BEFORE = -1
 """What `Schedule.start` says of an id that it has not started, because it is not new."""
 
-TIMEOUT = 5.0
-"""Seconds to wait for Redis, to connect and for an answer, unless the URL says ``?socket_timeout=``."""
+LEASES = 1000
+"""Leases that `Schedule.standing` tells apart from deadlines: the newest, one for each claim that found something."""
 
 
 class Claimed(NamedTuple):
@@ -91,44 +82,74 @@ class Entry:
     """Its dead letter."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the schedule stands. Ranks count from 0, lowest score first, and hold until the next change."""
+
+    now: float
+    """Redis's clock, in Unix seconds."""
+    scheduled: int
+    """How many ids there are."""
+    due: int
+    """How many of them have a score that has passed: the ranks below."""
+    leased: Sequence[range]
+    """The ranks of those that a claim holds, in order."""
+    dead: int
+    """How many dead letters there are."""
+    swept_at: float | None
+    """When the last sweep claimed, in Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One id in a list."""
+
+    order_id: str
+    due: float
+    """The instant of its score, in Unix seconds."""
+    attempts: int
+    """How many attempts were started and did not end well."""
+    failure: dict[str, Any] | None
+    """The error of the last one."""
+
+
 class Schedule:
     """The sorted set and what stands beside it. Safe to share between threads; processes connect anew."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
-        self._keys = keys = Keys(settings.key)
-        tried = [keys.schedule, keys.attempts, keys.failures]
-        self._enqueue = self._script("enqueue", [*tried, keys.dead])
-        self._adopt = self._script("adopt", [keys.schedule, keys.dead, keys.stats])
-        self._claim = self._script("claim", [keys.schedule, keys.attempts, keys.stats])
-        self._start = self._script("start", [keys.schedule, keys.attempts])
-        self._settle = self._script("settle", [*tried, keys.stats])
-        self._reschedule = self._script("reschedule", tried)
-        self._bury = self._script("bury", [*tried, keys.dead, keys.stats])
-        self._remove = self._script("remove", [*tried, keys.dead])
+        self._scripts = Scripts(settings)
+        self._keys = self._scripts.keys
+        self._enqueue = self._script("enqueue")
+        self._adopt = self._script("adopt")
+        self._claim = self._script("claim")
+        self._start = self._script("start")
+        self._settle = self._script("settle")
+        self._reschedule = self._script("reschedule")
+        self._bury = self._script("bury")
+        self._remove = self._script("remove")
+        self._retry = self._script("retry")
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
-        # One more try on a connection that was closed; a Redis that hangs is not asked twice.
-        retry = Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,))
         client = Redis.from_url(
             settings.redis_url,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
-            retry=retry,
+            retry=Retry(NoBackoff(), 1, supported_errors=RETRIED),
             protocol=2,
         )
         return cls(client, settings)
 
     def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
-        return sum(self._enqueue(self._pairs(chunk)) for chunk in _chunks(entries))
+        return sum(self._enqueue(self._scripts.pairs(chunk)) for chunk in chunks(entries))
 
     def adopt(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids that are neither scheduled nor buried; return how many there were."""
-        return sum(self._adopt(self._pairs(chunk)) for chunk in _chunks(entries))
+        return sum(self._adopt(self._scripts.pairs(chunk)) for chunk in chunks(entries))
 
     def claim(self, limit: int) -> Claim:
         """Lease at most *limit* ids (and at most `CHUNK`) that fall due before now plus the lookahead."""
@@ -157,7 +178,7 @@ class Schedule:
             only_new: leave out those that were tried before: they are returned with the number `TRIED_BEFORE`.
         """
         started: dict[str, int] = {}
-        for chunk in _chunks(order_ids):
+        for chunk in chunks(order_ids):
             numbers = self._start([repr(lease), int(only_new), *map(ids.encode, chunk)])
             started.update((order_id, number) for order_id, number in zip(chunk, numbers, strict=True) if number)
         return started
@@ -165,7 +186,7 @@ class Schedule:
     def settle(self, lease: float, order_ids: Sequence[str], *, expired: int = 0, closed: int = 0) -> int:
         """Take ids out whose lease still holds, and count what became of their rows; return how many."""
         settled = 0
-        for chunk in _chunks(order_ids):
+        for chunk in chunks(order_ids):
             settled += self._settle([repr(lease), expired, closed, *map(ids.encode, chunk)])
             expired = closed = 0
         return settled
@@ -174,35 +195,35 @@ class Schedule:
         """Move ids whose lease still holds to another instant; return how many."""
         return sum(
             self._reschedule([repr(lease), *(part for move in chunk for part in self._parts(move))])
-            for chunk in _chunks(moves)
+            for chunk in chunks(moves)
         )
 
     def bury(self, lease: float, letters: Iterable[tuple[str, str]]) -> int:
         """Move ids whose lease still holds to the dead letters, each with its letter (JSON); return how many."""
         return sum(
             self._bury([repr(lease), *(part for order_id, letter in chunk for part in (ids.encode(order_id), letter))])
-            for chunk in _chunks(letters)
+            for chunk in chunks(letters)
         )
 
     def remove(self, order_ids: Iterable[str]) -> int:
         """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
-        return sum(self._remove([ids.encode(order_id) for order_id in chunk]) for chunk in _chunks(order_ids))
+        return sum(self._remove(self._scripts.members(chunk)) for chunk in chunks(order_ids))
 
     def due(self, *, ahead: float = 0.0) -> int:
         """Return how many ids fall due before now plus *ahead* seconds, leases that have run out included."""
-        with _translated(self._settings):
+        with translated(self._settings):
             return self._redis.zcount(self._keys.schedule, "-inf", self._score(self.now() + ahead))
 
     def now(self) -> float:
         """Return Redis's clock, in Unix seconds."""
-        with _translated(self._settings):
+        with translated(self._settings):
             seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
 
     def uncovered(self, order_ids: Sequence[str]) -> list[str]:
         """Return those ids that are neither scheduled nor buried: what `adopt` would add."""
         members: list[Any] = [ids.encode(order_id) for order_id in order_ids]
-        with _translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
+        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zmscore(self._keys.schedule, members)
             pipeline.hmget(self._keys.dead, members)
             scores, letters = pipeline.execute()
@@ -217,14 +238,14 @@ class Schedule:
         members = list(map(ids.encode, order_ids))
         if not members:
             return {}
-        with _translated(self._settings):
+        with translated(self._settings):
             found = self._redis.hmget(self._keys.failures, members)
         return {order_id: json.loads(failure) for order_id, failure in zip(order_ids, found, strict=True) if failure}
 
     def entry(self, order_id: str) -> Entry:
         """Return what is known here about one id."""
         member, keys = ids.encode(order_id), self._keys
-        with _translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
+        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.zscore(keys.schedule, member)
             pipeline.hget(keys.attempts, member)
@@ -241,14 +262,69 @@ class Schedule:
 
     def dead(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the dead letters: id and letter, in no order. One that is buried meanwhile may be missed."""
-        with _translated(self._settings):
+        with translated(self._settings):
             for member, letter in self._redis.hscan_iter(self._keys.dead, count=CHUNK):
                 yield ids.decode(member), json.loads(letter)
 
+    def retry(self, order_ids: Iterable[str]) -> list[str]:
+        """Schedule dead letters again, due now, with all their attempts; return those ids that were buried."""
+        return [
+            order_id
+            for chunk in chunks(order_ids)
+            for order_id, was in zip(chunk, self._retry([self._offset, *map(ids.encode, chunk)]), strict=True)
+            if was
+        ]
+
+    def standing(self) -> Standing:
+        """Return how the schedule stands: two round trips, O(log N) for each lease that runs, at most `LEASES`."""
+        keys = self._keys
+        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.zrange(keys.leases, -LEASES, -1)
+            pipeline.hlen(keys.dead)
+            pipeline.hget(keys.stats, "swept_at")
+            (seconds, microseconds), tokens, dead, swept_at = pipeline.execute()
+            now = seconds + microseconds / 1e6
+            running = [token for token in tokens if float(token) + self._offset > now]
+            pipeline.zcard(keys.schedule)
+            pipeline.zcount(keys.schedule, "-inf", self._score(now))
+            for token in running:
+                pipeline.zcount(keys.schedule, "-inf", b"(" + token)
+                pipeline.zcount(keys.schedule, token, token)
+            scheduled, due, *counted = pipeline.execute()
+        return Standing(
+            now=now,
+            scheduled=scheduled,
+            due=due,
+            leased=[
+                range(first, first + held) for first, held in zip(counted[::2], counted[1::2], strict=True) if held
+            ],
+            dead=dead,
+            swept_at=swept_at and float(swept_at),
+        )
+
+    def ranked(self, ranks: Sequence[range]) -> list[Listed]:
+        """Return the ids at these ranks, as `standing` has them: O(log N) for each range, and the ids themselves."""
+        keys = self._keys
+        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
+            for span in ranks:
+                pipeline.zrange(keys.schedule, span.start, span.stop - 1, withscores=True)
+            found = [entry for entries in pipeline.execute() for entry in entries]
+            if not found:
+                return []
+            members = [member for member, _ in found]
+            pipeline.hmget(keys.attempts, members)
+            pipeline.hmget(keys.failures, members)
+            attempts, failures = pipeline.execute()
+        return [
+            Listed(ids.decode(member), score + self._offset, int(started or 0), failure and json.loads(failure))
+            for (member, score), started, failure in zip(found, attempts, failures, strict=True)
+        ]
+
     def drop(self, order_ids: Iterable[str]) -> int:
         """Forget dead letters; return how many there were."""
-        with _translated(self._settings):
-            return sum(self._redis.hdel(self._keys.dead, *map(ids.encode, chunk)) for chunk in _chunks(order_ids))
+        with translated(self._settings):
+            return sum(self._redis.hdel(self._keys.dead, *map(ids.encode, chunk)) for chunk in chunks(order_ids))
 
     def swept_at(self) -> float | None:
         """Return when the last sweep claimed, in Unix seconds by Redis's clock; None if none ever did."""
@@ -256,13 +332,13 @@ class Schedule:
 
     def noted(self, name: str) -> float | None:
         """Return a number that was noted beside the counters; None if there is none."""
-        with _translated(self._settings):
+        with translated(self._settings):
             value = self._redis.hget(self._keys.stats, name)
         return None if value is None else float(value)
 
     def note(self, name: str, value: float | None) -> None:
         """Note a number beside the counters, or forget it."""
-        with _translated(self._settings):
+        with translated(self._settings):
             if value is None:
                 self._redis.hdel(self._keys.stats, name)
             else:
@@ -270,7 +346,7 @@ class Schedule:
 
     def count(self, counter: str) -> None:
         """Add one to a counter."""
-        with _translated(self._settings):
+        with translated(self._settings):
             self._redis.hincrby(self._keys.stats, counter, 1)
 
     @contextmanager
@@ -279,20 +355,20 @@ class Schedule:
 
         Nothing depends on it but the load: two who deliver at once share the work.
         """
-        with _translated(self._settings):
+        with translated(self._settings):
             alone = self._redis.set(self._keys.delivering, 1, nx=True, px=round(seconds * 1000))
         try:
             yield bool(alone)
         finally:
             if alone:
-                with _translated(self._settings):
+                with translated(self._settings):
                     self._redis.delete(self._keys.delivering)
 
     def stats(self) -> dict[str, float]:
         """Return how many are scheduled, due, started and dead, and what the scripts have counted so far."""
         keys = self._keys
         horizon = self._score(self.now())
-        with _translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
+        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zcard(keys.schedule)
             pipeline.zcount(keys.schedule, "-inf", horizon)
             pipeline.hlen(keys.attempts)
@@ -307,41 +383,23 @@ class Schedule:
         """Close the connections."""
         self._redis.close()
 
-    def _pairs(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
-        return [part for order_id, due in entries for part in (self._score(due), ids.encode(order_id))]
-
     def _parts(self, move: Move) -> tuple[Any, ...]:
         failure = "" if move.failure is None else json.dumps(move.failure)
         return ids.encode(move.order_id), self._score(move.due), move.attempts, failure
 
     @property
     def _offset(self) -> float:
-        return self._settings.score_offset
+        return self._scripts.offset
 
     def _score(self, instant: float) -> str:
-        return f"{instant - self._offset:.6f}"
+        return self._scripts.score(instant)
 
-    def _script(self, name: str, keys: Sequence[str]) -> Any:
-        source = (files("orders") / "scripts" / f"{name}.lua").read_text()
-        return partial(self._run, self._redis.register_script(source), keys)
+    def _script(self, name: str) -> Any:
+        return partial(self._run, self._redis.register_script(self._scripts.source(name)), self._scripts.keys_of(name))
 
     def _run(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        with _translated(self._settings):
-            return cast("Any", script(keys=keys, args=args))
-
-
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
-        yield chunk
-
-
-@contextmanager
-def _translated(settings: Settings) -> Iterator[None]:
-    """Turn redis-py's errors into ours."""
-    try:
-        yield
-    except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError) as error:
-        raise ScheduleUnavailable(f"Redis at ORDERS_REDIS_URL {mask(settings.redis_url)}: {error}") from error
-    except exceptions.RedisError as error:
-        raise ScheduleError(f"Redis refused a command on the key {settings.key!r}: {error}") from error
+        with translated(self._settings):
+            try:
+                return self._redis.evalsha(script.sha, len(keys), *keys, *args)
+            except exceptions.NoScriptError:
+                return cast("Any", script(keys=keys, args=args))  # which loads it first

@@ -188,7 +188,7 @@ class SqlStore:
         if not keys:
             return verdicts
         with self._transaction(reading=change is _nothing) as connection:
-            changed = change(Work(connection, tables, self._settings, self._hooks), sorted(set(keys.values())))
+            changed = change(self._work_on(connection, tables), sorted(set(keys.values())))
             others = set(keys.values()) - changed
             found = tables.orders.look(connection, list(others), at_rest=change is _nothing) if others else {}
         for order_id, key in keys.items():
@@ -201,17 +201,20 @@ class SqlStore:
         if joined is None:
             tables = self._tables
             with self._transaction() as connection:
-                work = Work(connection, tables, self._settings, self._hooks)
+                work = self._work_on(connection, tables)
                 yield work
             for call in work.following:
                 call()
             return
         connection = joining.connection_of(joined)
         with database.translated(connection.engine.url), joining.savepoint(joined, connection):
-            work = Work(connection, self._tables_of(connection), self._settings, self._hooks, joined)
+            work = self._work_on(connection, self._tables_of(connection), joined)
             yield work
         for call in work.following:
             joining.after_commit(connection, call)
+
+    def _work_on(self, connection: sa.Connection, tables: Tables, joined: Joined | None = None) -> Work:
+        return Work(connection, tables, self._settings, self._hooks, joined)
 
     @contextmanager
     def _transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from orders.schedule import CHUNK, Claim, Claimed, Move, Schedule
+from orders.schedule import Claim, Claimed, Move, Schedule
+from orders.scripting import CHUNK
 
 if TYPE_CHECKING:
     from orders.config import Settings

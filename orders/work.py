@@ -6,7 +6,8 @@ transaction of the shop's own that changes an order and, say, its stock does wel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -61,9 +62,9 @@ class Work:
         if expired:
             ordered = sorted(expired)
             if self.hooks.expire_hooks:
-                with joining.session_of(self.joined, self.connection) as session:
+                with self._given() as given:
                     for hook in self.hooks.expire_hooks:
-                        hook(session, ordered)
+                        hook(given, [self._known(key) for key in ordered])
             self._record((self.tables.member(key), EventKind.EXPIRED, {}) for key in ordered)
         return expired
 
@@ -133,12 +134,28 @@ class Work:
         hook = self.hooks.late_payment_hook
         if hook is None:
             return False
-        with joining.session_of(self.joined, self.connection) as session, session.begin_nested() as savepoint:
-            if hook(session, key):
+        with self._given() as given, self._savepoint(given) as undo:
+            if hook(given, self._known(key)):
                 self.tables.orders.revive(self.connection, key)
                 return True
-            savepoint.rollback()  # what it took before it found too little
+            undo()  # what it took before it found too little
         return False
+
+    @contextmanager
+    def _given(self) -> Iterator[Any]:
+        """Yield what hooks are given to work with in this transaction."""
+        with joining.session_of(self.joined, self.connection) as session:
+            yield session
+
+    @contextmanager
+    def _savepoint(self, given: Any) -> Iterator[Callable[[], None]]:
+        """Yield what undoes all that happens in here."""
+        with given.begin_nested() as nested:
+            yield nested.rollback
+
+    def _known(self, key: Any) -> Any:
+        """Return an id as hooks know it."""
+        return key
 
     def _record(self, facts: Iterable[Fact]) -> None:
         if self.tables.outbox:

@@ -4,6 +4,7 @@ from tasks.app import app
 from tasks.deliver import deliver
 from tasks.events import GroupedEvents
 from tasks.expire import expire
+from tasks.installing import install
 from tasks.prune import prune
 from tasks.reconcile import reconcile
 from tasks.sweep import sweep
@@ -12,4 +13,4 @@ from tasks.watch import Watch
 app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Watch)
 
-__all__ = ["app", "deliver", "expire", "prune", "reconcile", "sweep"]
+__all__ = ["app", "deliver", "expire", "install", "prune", "reconcile", "sweep"]

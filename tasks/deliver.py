@@ -3,11 +3,11 @@
 import time
 
 import orders
-from tasks.app import app
+from tasks.registry import task
 from tasks.stopping import is_stopping
 
 
-@app.task(name="orders.deliver")
+@task(name="orders.deliver")
 def deliver() -> dict[str, int]:
     """Give waiting events to the handlers; see `orders.delivery.deliver`.
 

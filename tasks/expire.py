@@ -1,11 +1,11 @@
 """The task ``orders.expire``: what a worker does with what a sweep sent."""
 
 import orders
-from tasks.app import app
 from tasks.clock import TimedTask
+from tasks.registry import task
 
 
-@app.task(name="orders.expire", base=TimedTask)
+@task(name="orders.expire", base=TimedTask)
 def expire(*order_ids: str, lease: float) -> dict[str, int]:
     """Expire orders that a sweep has claimed; see `orders.OrderExpiry.expire`.
 

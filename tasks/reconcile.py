@@ -4,14 +4,14 @@ import time
 from dataclasses import asdict
 
 import orders
-from tasks.app import app
+from tasks.registry import task
 from tasks.stopping import is_stopping
 
 SECONDS = 30.0
 """How long a run may take; the next one goes on where it stopped."""
 
 
-@app.task(name="orders.reconcile")
+@task(name="orders.reconcile")
 def reconcile() -> dict[str, int]:
     """Schedule overdue orders that the schedule lacks; see `orders.reconciling.reconcile`."""
     give_up = time.monotonic() + SECONDS

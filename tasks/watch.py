@@ -14,7 +14,6 @@ from orders.attempt import SKEW
 from orders.errors import ScheduleError
 from orders.schedule import Schedule
 from tasks.clock import measure
-from tasks.sweep import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -80,4 +79,4 @@ class Watch(bootsteps.StartStopStep):
             expiry.settings.sweep_interval,
             queue,
         )
-        sweep.apply_async(queue=queue)
+        self._consumer.app.tasks["orders.sweep"].apply_async(queue=queue)

@@ -15,7 +15,8 @@ from redis import Redis
 
 from benchmarks.lab import Lab, Measure, Result, percentile
 from orders.config import Settings
-from orders.schedule import CHUNK, Schedule
+from orders.schedule import Schedule
+from orders.scripting import CHUNK
 from orders.sweep import Dispatch, sweep
 
 PENDING = (10_000, 1_000_000, 10_000_000)

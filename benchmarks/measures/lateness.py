@@ -52,7 +52,7 @@ def run(lab: Lab) -> Sequence[Result]:
             title="Lateness, a sweep every 10 s",
             columns=("orders/s", "orders", "p50 ms", "p99 ms", "max ms", "expired"),
             rows=[_row(rate, [round_ for round_ in data if round_["rate"] == rate]) for rate in RATES],
-            note="From the deadline to the commit of the expiry. One worker of two processes, with all defaults.",
+            note="From the deadline to the commit of the expiry. A sweeper and two workers, with all defaults.",
             data=data,
         )
     ]

@@ -1,4 +1,4 @@
-"""Scaling: the drain by this project with one to four workers, each with one process in its pool."""
+"""Scaling: the drain by this project with one to four workers, each a process."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def run(lab: Lab) -> Sequence[Result]:
         rounds = []
         for workers in _workers(lab):
             lab.step(f"{variant.name}: {workers} workers")
-            scaled = replace(variant, workers=workers, concurrency=1)
+            scaled = replace(variant, workers=workers)
             rounds.append(drain(lab.servers, scaled, orders[lab.quick]))
         rows.append([variant.name, *map(_rate, rounds)])
         data += [{**asdict(round_), "workers": number} for number, round_ in zip(_workers(lab), rounds, strict=True)]
     return [
         Result(
             name="scaling",
-            title="Drain by workers, each with one process",
+            title="Drain by workers, each a process",
             columns=("orders/s with", *(f"{number} worker{'s'[: number > 1]}" for number in _workers(lab))),
             rows=rows,
-            note="One round each. With one process, the sweep and its messages take turns.",
+            note="One round each, with a sweeper beside them. The servers and the processes share the cores.",
             data=data,
         )
     ]

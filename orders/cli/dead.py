@@ -12,6 +12,7 @@ from rich.table import Table
 
 from orders import api, ids
 from orders.cli.schedule import AsJson, OrderIdArgument
+from orders.operating import Operations
 
 app = typer.Typer(help="The orders that could not be expired, and why.", no_args_is_help=True)
 
@@ -45,11 +46,8 @@ def show(order_id: OrderIdArgument) -> None:
 @app.command()
 def retry(order_ids: Ids = None, *, everything: All = False) -> None:
     """Schedule buried orders again, due now, with all their attempts."""
-    schedule = api.current().schedule
-    chosen = _chosen(order_ids, everything=everything)
-    now = schedule.now()
-    schedule.enqueue((order_id, now) for order_id in chosen)
-    typer.echo(f"{len(chosen)} scheduled again")
+    retried = Operations(api.current()).retry(_chosen(order_ids, everything=everything))
+    typer.echo(f"{len(retried)} scheduled again")
 
 
 @app.command()

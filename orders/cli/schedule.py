@@ -20,6 +20,7 @@ from orders.config import Settings
 from orders.errors import ExpiryFailed, InvalidDeadline
 from orders.events import Event
 from orders.expiry import OrderExpiry
+from orders.schedule import Schedule
 from orders.sql import SqlStore
 from orders.sweep import Dispatch
 from orders.sweep import sweep as run_sweep
@@ -108,10 +109,11 @@ def stats(*, as_json: AsJson = False) -> None:
 
 def sweep(*, as_json: AsJson = False) -> None:
     """Expire what is due here and now, without Celery: for when no worker runs."""
-    settings = Settings().model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
-    with closing(api.configure(settings)) as expiry:
-        here = _Here(expiry)
-        swept = run_sweep(expiry.schedule, here, settings)
+    current = api.current()
+    settings = current.settings.model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
+    with closing(Schedule.connect(settings)) as schedule:
+        here = _Here(OrderExpiry(settings, schedule, current.store, hooks=current.hooks))
+        swept = run_sweep(schedule, here, settings)
     report = {"claimed": swept.claimed, **here.counts}
     typer.echo(json.dumps(report) if as_json else "  ".join(f"{name} {count}" for name, count in report.items()))
     if here.failures:

@@ -19,6 +19,9 @@ for i = 2, #ARGV, 2 do
   end
 end
 
+if redis.call('HLEN', KEYS[2]) == 1 then
+  redis.call('HDEL', KEYS[2], '')  -- see start.lua
+end
 redis.call('HINCRBY', KEYS[5], 'buried', buried)
 
 return buried

@@ -3,7 +3,7 @@
 -- The lease score is the fencing token: it never recurs for an id, because only a score that lies at most the
 -- lookahead ahead of now can be claimed, and the lease is longer than that.
 --
--- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 stats (hash)
+-- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 stats (hash)   4 leases (sorted set)
 -- ARGV  1 seconds from a score to its instant   2 lookahead in seconds   3 lease in seconds   4 limit
 -- Returns { now, token, { id, score, … }, { attempts, … } }: times as text with microseconds; the second list holds
 -- for each id how many attempts at it were started before, and is empty if none was at any.
@@ -23,6 +23,8 @@ end
 local attempts = {}
 if #ids > 0 then
   redis.call('ZADD', KEYS[1], unpack(moves))
+  redis.call('ZADD', KEYS[4], token, token)
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', string.format('%.6f', now - ARGV[1]))
   if redis.call('EXISTS', KEYS[2]) == 1 then
     attempts = redis.call('HMGET', KEYS[2], unpack(ids))
   end

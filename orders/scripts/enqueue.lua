@@ -6,11 +6,11 @@
 
 local added = redis.call('ZADD', KEYS[1], unpack(ARGV))
 
-for key = 2, 4 do
-  if redis.call('EXISTS', KEYS[key]) == 1 then
-    for i = 2, #ARGV, 2 do
-      redis.call('HDEL', KEYS[key], ARGV[i])
-    end
+if redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4]) > 0 then
+  for i = 2, #ARGV, 2 do
+    redis.call('HDEL', KEYS[2], ARGV[i])
+    redis.call('HDEL', KEYS[3], ARGV[i])
+    redis.call('HDEL', KEYS[4], ARGV[i])
   end
 end
 

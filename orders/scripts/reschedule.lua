@@ -27,4 +27,8 @@ for i = 2, #ARGV, 4 do
   end
 end
 
+if redis.call('HLEN', KEYS[2]) == 1 then
+  redis.call('HDEL', KEYS[2], '')  -- see start.lua
+end
+
 return moved

@@ -14,9 +14,11 @@ import sys
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import cast
 
 import psutil
@@ -146,6 +148,24 @@ class Deployment:
 
     def worker(self, name: str = "one", *, app: str = "tasks") -> subprocess.Popen[bytes]:
         return self.start(f"worker -n {name}@%h -c {POOL} -l INFO", app=app)
+
+    @contextmanager
+    def supervised(self, **options: str) -> Iterator[None]:
+        """Run a worker that is started anew when it dies, as a supervisor does."""
+        is_over = Event()
+
+        def supervise() -> None:
+            worker = self.worker(**options)
+            while not is_over.wait(0.1):
+                if worker.poll() is not None:
+                    worker = self.worker(**options)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(supervise)
+            try:
+                yield
+            finally:
+                is_over.set()
 
     def change(self, **changes: float) -> None:
         """Change settings of the processes that are started from now on."""
@@ -308,10 +328,3 @@ def faketime() -> str:
         assert not os.environ.get("CI"), "libfaketime is missing"
         pytest.skip("libfaketime is not installed")
     return str(found[0])
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run these one after another, beside the other tests: each uses the whole machine."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("faults"))

@@ -9,19 +9,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from orders.config import Settings
 from orders.database import create_engine
 from orders.errors import DeliveryFailed, StoreUnavailable
 from orders.events import Event
-from orders.expiry import OrderExpiry
 from orders.hooks import Hooks
+from orders.schedule import Schedule
 from orders.store import Payment
+from tests.conftest import Adapter, opened
 
 ITEMS = sa.text("SELECT product, sum(units) AS units FROM items WHERE order_id IN :ids GROUP BY product").bindparams(
     sa.bindparam("ids", expanding=True)
@@ -40,21 +41,33 @@ class Account:
     """Order, reference, verdict, refund key."""
 
 
-def release(session: Session | sa.Connection, order_ids: Sequence[Any]) -> None:
+Rows = list[tuple[Any, ...]]
+Query = Callable[..., Rows]
+"""Executes a statement in a transaction, and returns the rows."""
+
+
+def release(query: Query, order_ids: Sequence[Any]) -> None:
     """Give the stock of orders back: products in the order of their keys."""
-    for product, units in sorted(session.execute(ITEMS, {"ids": list(order_ids)})):
-        session.execute(RELEASE, {"product": product, "units": int(units)})
+    for product, units in sorted(query(ITEMS, ids=list(order_ids))):
+        query(RELEASE, product=product, units=int(units))
+
+
+def releasing(adapter: Adapter) -> Callable[[Any, Sequence[Any]], None]:
+    """Return the hook that gives stock back."""
+    return lambda given, order_ids: release(partial(adapter.rows, given), order_ids)
 
 
 class Rivals:
     """Threads that do at random, until a moment, what people and workers do."""
 
-    def __init__(self, settings: Settings, orders: int, until: float, seed: int) -> None:
+    def __init__(self, settings: Settings, orders: int, until: float, seed: int, adapter: Adapter) -> None:
+        self._adapter = adapter
         self._hooks = Hooks()
-        self._hooks.on_expire(release)
+        self._hooks.on_expire(releasing(adapter))
         self._hooks.on_event(self._see)
         self._engine = create_engine(settings.database_url)
-        self._expiry = OrderExpiry.connect(settings, hooks=self._hooks)
+        store, schedule = adapter.store(settings, hooks=self._hooks), Schedule.connect(settings)
+        self._expiry = adapter.expiry(settings, schedule, store, hooks=self._hooks)
         self._orders = orders
         self._until = until
         self._seed = seed
@@ -71,18 +84,20 @@ class Rivals:
             self._deliver,
         ]
         with ThreadPoolExecutor(len(rivals)) as pool:
-            for ended in [pool.submit(self._go_on, rival, number) for number, rival in enumerate(rivals)]:
+            runs = [self._adapter.tidy(partial(self._go_on, rival, number)) for number, rival in enumerate(rivals)]
+            for ended in [pool.submit(run) for run in runs]:
                 ended.result()
         self._expiry.close()
         self._engine.dispose()
 
     def _go_on(self, rival: Callable[[random.Random], None], number: int) -> None:
         chance = random.Random(f"{self._seed}/{number}")
+        gives_way: tuple[type[Exception], ...] = (StoreUnavailable, DeliveryFailed, *self._adapter.gives_way)
         while time.time() < self._until:
             try:
                 rival(chance)
             # A conflict, in a transaction of the shop's own too, or a lock that took too long: the next turn.
-            except (StoreUnavailable, DeliveryFailed, sa.exc.OperationalError):
+            except gives_way:
                 self.account.acts["gave way"] += 1
             self.account.acts[rival.__name__.strip("_")] += 1
             time.sleep(chance.uniform(0, 0.02))  # so that all of them come to their turns
@@ -96,8 +111,8 @@ class Rivals:
         if chance.random() < 0.5:
             self._note(order, reference, self._expiry.pay(order, reference=reference))
             return
-        with Session(self._engine) as session, session.begin():
-            payment = self._expiry.pay(order, reference=reference, session=session)
+        with self._adapter.transaction(self._engine) as joined:
+            payment = self._expiry.pay(order, reference=reference, **joined)
         self._note(order, reference, payment)
 
     def _note(self, order: int, reference: str, payment: Payment) -> None:
@@ -113,7 +128,7 @@ class Rivals:
             with self._engine.begin() as connection:
                 cancelled = connection.execute(CANCEL, {"id": order}).rowcount
                 if cancelled:
-                    release(connection, [order])
+                    release(partial(Adapter().rows, connection), [order])
             return cancelled
 
         if cancel():
@@ -142,9 +157,11 @@ class Rivals:
             connection.execute(SEE, seen)
 
 
-def race(settings: dict[str, Any], orders: int, until: float, seed: int, account: str) -> None:
+def race(settings: dict[str, Any], orders: int, until: float, seed: int, account: str, name: str) -> None:
     """Run in a process of its own; write down what was done."""
-    rivals = Rivals(Settings(**settings), orders, until, seed)
-    rivals.run()
+    given = Settings(**settings)
+    with opened(name, given) as adapter:
+        rivals = Rivals(given, orders, until, seed, adapter)
+        rivals.run()
     told = {"acts": rivals.account.acts, "payments": rivals.account.payments}
     Path(account).write_text(json.dumps(told))

@@ -209,6 +209,7 @@ def test_a_sweep_by_hand_calls_the_hooks_of_the_shop(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("orders.api._hooks", hooks := Hooks())
+    monkeypatch.setattr("orders.api._current", None)  # as in a process of its own
     for decorator in ("guard", "on_expire"):
         monkeypatch.setattr(f"orders.{decorator}", getattr(hooks, decorator))
     monkeypatch.setattr("sys.path", list(sys.path))

@@ -18,12 +18,16 @@ from orders.sql import SqlStore
 from orders.store import Outcome, Verdict
 from tests.conftest import Shop
 
+pytestmark = pytest.mark.every_adapter
 
-class FailingStore(SqlStore):
-    """A store in which some orders fail, or everything does."""
+
+class Failing:
+    """Makes some orders fail in a store, or everything."""
 
     def __init__(self, shop: Shop, *poison: str, outage: bool = False) -> None:
-        super().__init__(shop.settings, engine=shop.engine)
+        self.store = shop.open_store()
+        self._expire = self.store.expire
+        self.store.expire = self.expire  # type: ignore[method-assign]
         self._poison = set(poison)
         self._outage = outage
         self.calls: list[Sequence[str]] = []
@@ -34,11 +38,12 @@ class FailingStore(SqlStore):
             raise StoreUnavailable("the database is down")
         if poison := self._poison.intersection(order_ids):
             raise ValueError(f"no stock for {sorted(poison)}")
-        return super().expire(order_ids)
+        return self._expire(order_ids)
 
 
-def with_store(shop: Shop, store: FailingStore) -> OrderExpiry:
-    return OrderExpiry(shop.settings, shop.schedule, store, sleep=shop.slept.append, jitter=lambda: 0.0)
+def with_store(shop: Shop, store: SqlStore | Failing) -> OrderExpiry:
+    store = store.store if isinstance(store, Failing) else store
+    return shop.adapter.expiry(shop.settings, shop.schedule, store, sleep=shop.slept.append, jitter=lambda: 0.0)
 
 
 def attempts(redis: Redis) -> dict[str, int]:
@@ -121,7 +126,7 @@ def test_an_id_that_cannot_be_fails_visibly_and_harms_no_other(shop: Shop) -> No
 def test_an_order_that_fails_is_parted_from_its_batch(shop: Shop) -> None:
     shop.create()
     shop.place("a", "b", "poison", "c")
-    store = FailingStore(shop, "poison")
+    store = Failing(shop, "poison")
     expiry = with_store(shop, store)
     claim = shop.schedule.claim(10)
     with pytest.raises(ExpiryFailed, match=r"1 of 4 .*poison: ValueError: no stock for") as caught:
@@ -139,7 +144,7 @@ def test_an_order_that_fails_for_ever_is_buried_with_its_reason(shop: Shop) -> N
     shop.redis.hset("{orders}:attempts", "poison", shop.settings.max_attempts - 1)
     claim = shop.schedule.claim(10)
     with pytest.raises(ExpiryFailed):
-        with_store(shop, FailingStore(shop, "poison")).expire(["poison"], claim.lease)
+        with_store(shop, Failing(shop, "poison")).expire(["poison"], claim.lease)
     assert shop.score("poison") is None
     assert "ValueError: no stock" in str(dead_letter(shop.redis, "poison")["reason"])
 
@@ -148,7 +153,7 @@ def test_an_order_that_kills_its_process_is_buried_untouched(shop: Shop) -> None
     shop.create()
     shop.place("42", "43")
     shop.redis.hset("{orders}:attempts", "42", shop.settings.max_attempts)  # each was started, none came to an end
-    store = FailingStore(shop)
+    store = Failing(shop)
     claim = shop.schedule.claim(10)
     with pytest.raises(ExpiryFailed, match="none of 10 attempts came to an end"):
         with_store(shop, store).expire(["42", "43"], claim.lease)
@@ -163,7 +168,7 @@ def test_an_outage_of_the_database_counts_no_attempt(shop: Shop) -> None:
     for _ in range(3 * shop.settings.max_attempts):
         claim = shop.schedule.claim(10)
         with pytest.raises(StoreUnavailable):
-            with_store(shop, FailingStore(shop, outage=True)).expire(["42", "43"], claim.lease)
+            with_store(shop, Failing(shop, outage=True)).expire(["42", "43"], claim.lease)
         assert attempts(shop.redis) == {}
         assert (shop.score("42") or 0) - claim.now == pytest.approx(settlement.OUTAGE_BACKOFF, abs=1)
         shop.redis.zadd("orders", {"42": 1.0, "43": 1.0})  # time passes
@@ -173,7 +178,7 @@ def test_an_outage_of_the_database_counts_no_attempt(shop: Shop) -> None:
 def test_an_outage_in_the_midst_of_a_batch_keeps_what_was_decided(shop: Shop) -> None:
     shop.create()
     shop.place("a", "poison", "b")
-    store = FailingStore(shop, "poison")
+    store = Failing(shop, "poison").store
     decide = store.expire
 
     def until_the_third(order_ids: Sequence[str]) -> Mapping[str, Verdict]:
@@ -193,7 +198,7 @@ def test_an_outage_in_the_midst_of_a_batch_keeps_what_was_decided(shop: Shop) ->
 def test_a_refused_statement_is_the_orders_fault(shop: Shop) -> None:
     shop.create()
     shop.place("42")
-    store = FailingStore(shop)
+    store = shop.open_store()
 
     def refuse(order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         raise StoreError("the database refused: value too long")
@@ -209,7 +214,7 @@ def test_a_message_that_comes_twice_or_late_does_nothing(shop: Shop) -> None:
     shop.create()
     shop.place("42", "43")
     claim = shop.schedule.claim(10)
-    store = FailingStore(shop)
+    store = Failing(shop)
     expiry = with_store(shop, store)
     assert expiry.expire(["42", "43"], claim.lease) == {"expired": 2}
     assert expiry.expire(["42", "43"], claim.lease) == {"stale": 2}
@@ -234,7 +239,7 @@ def test_an_extension_during_the_update_stands(shop: Shop) -> None:
     shop.redis.zadd("orders", {"42": 1.0})
     claim = shop.schedule.claim(10)
     later = datetime.now(UTC) + timedelta(hours=2)
-    store = FailingStore(shop)
+    store = shop.open_store()
     decide = store.expire
 
     def then_extend(order_ids: Sequence[str]) -> Mapping[str, Verdict]:

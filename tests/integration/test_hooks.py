@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from orders.hooks import Hooks
 from orders.ids import OrderId
 from orders.store import State
 from tests.conftest import Shop
+
+pytestmark = pytest.mark.every_adapter
 
 RELEASE = sa.text("UPDATE stock SET units = units + 1 WHERE product = :product")
 
@@ -36,8 +38,12 @@ def units(shop: Shop, product: str) -> int:
         return int(connection.scalar(select, {"product": product}) or 0)
 
 
-def give_back(session: Session, order_ids: Sequence[Any]) -> None:
-    session.execute(RELEASE, [{"product": "tea"} for _ in order_ids])
+def giving_back(shop: Shop) -> Callable[[Any, Sequence[Any]], None]:
+    def give_back(given: Any, order_ids: Sequence[Any]) -> None:
+        for _ in order_ids:
+            shop.adapter.sql(given, RELEASE, product="tea")
+
+    return give_back
 
 
 # on_expire
@@ -46,7 +52,7 @@ def give_back(session: Session, order_ids: Sequence[Any]) -> None:
 def test_stock_returns_with_the_expiry(shop: Shop) -> None:
     shop.create()
     stock(shop, "tea")
-    shop.hooks.on_expire(give_back)
+    shop.hooks.on_expire(giving_back(shop))
     shop.place("a", "b", "c")
     shop.place("paid", status="paid")
     assert shop.claim_and_expire() == {"expired": 3, "closed": 1}
@@ -89,7 +95,7 @@ def test_a_hook_that_raises_undoes_the_expiry_and_harms_no_other_order(shop: Sho
     stock(shop, "tea")
 
     def release(session: Session, order_ids: Sequence[Any]) -> None:
-        give_back(session, order_ids)
+        giving_back(shop)(session, order_ids)
         if "poison" in order_ids:
             raise ValueError("no such product")
 
@@ -102,12 +108,13 @@ def test_a_hook_that_raises_undoes_the_expiry_and_harms_no_other_order(shop: Sho
     assert [shop.kinds(order) for order in ("a", "poison", "b")] == [["expired"], [], ["expired"]]
 
 
+@pytest.mark.sqlalchemy_only
 def test_a_hook_cannot_commit_for_itself(shop: Shop) -> None:
     shop.create()
     stock(shop, "tea")
 
     def release(session: Session, order_ids: Sequence[Any]) -> None:
-        give_back(session, order_ids)
+        giving_back(shop)(session, order_ids)
         session.commit()
         raise ValueError("after the commit")
 
@@ -118,6 +125,7 @@ def test_a_hook_cannot_commit_for_itself(shop: Shop) -> None:
     assert (shop.status("42"), units(shop, "tea")) == ("pending", 0)
 
 
+@pytest.mark.sqlalchemy_only
 @pytest.mark.parametrize("writes", [False, True], ids=["at once", "after it wrote"])
 def test_a_hook_that_rolls_back_undoes_the_expiry(shop: Shop, writes: bool) -> None:
     shop.create()
@@ -125,7 +133,7 @@ def test_a_hook_that_rolls_back_undoes_the_expiry(shop: Shop, writes: bool) -> N
 
     def release(session: Session, order_ids: Sequence[Any]) -> None:
         if writes:
-            give_back(session, order_ids)
+            giving_back(shop)(session, order_ids)
         session.rollback()
 
     shop.hooks.on_expire(release)
@@ -135,6 +143,7 @@ def test_a_hook_that_rolls_back_undoes_the_expiry(shop: Shop, writes: bool) -> N
     assert (shop.status("42"), shop.kinds("42"), units(shop, "tea")) == ("pending", [], 0)
 
 
+@pytest.mark.sqlalchemy_only
 def test_what_a_hook_leaves_in_its_session_is_written(shop: Shop) -> None:
     shop.create()
     stock(shop)
@@ -164,10 +173,10 @@ def test_a_deadlock_is_tried_again_and_stock_returns_once(shop: Shop) -> None:
 
     def release(session: Session, order_ids: Sequence[Any]) -> None:
         tries.append(1)
-        session.execute(RELEASE, {"product": "coffee"})
+        shop.adapter.sql(session, RELEASE, product="coffee")
         has_coffee.set()
         assert has_tea.wait(10)
-        session.execute(RELEASE, {"product": "tea"})
+        shop.adapter.sql(session, RELEASE, product="tea")
 
     def sell() -> None:
         with shop.engine.begin() as connection:
@@ -216,7 +225,7 @@ def test_a_conflict_that_does_not_end_counts_no_attempt(shop: Shop) -> None:
 def test_check_expires_an_overdue_order_with_its_hooks(shop: Shop) -> None:
     shop.create()
     stock(shop, "tea")
-    shop.hooks.on_expire(give_back)
+    shop.hooks.on_expire(giving_back(shop))
     shop.place("42", "43")
     assert shop.expiry.check("42") is State.EXPIRED
     assert (shop.status("42"), shop.score("42"), units(shop, "tea")) == ("expired", None, 1)

@@ -12,11 +12,12 @@ from itertools import product
 
 import pytest
 
-from orders.expiry import OrderExpiry
 from orders.hooks import Answer, Hooks
 from orders.sql import SqlStore
 from orders.store import Verdict
 from tests.conftest import Shop
+
+pytestmark = pytest.mark.every_adapter
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
@@ -90,20 +91,21 @@ STEPS = [
 ]
 
 
-class InterruptedStore(SqlStore):
-    """A store that lets a rival in just before, or just after, its transaction."""
+def interrupted(shop: Shop, hooks: Hooks, rival: Rival, step: str) -> SqlStore:
+    """Return a store that lets a rival in just before, or just after, its transaction."""
+    store = shop.adapter.store(shop.settings, hooks=hooks, engine=shop.engine)
+    expire = store.expire
 
-    def __init__(self, shop: Shop, rival: Rival, step: str) -> None:
-        super().__init__(shop.settings, engine=shop.engine)
-        self._shop, self._rival, self._step = shop, rival, step
-
-    def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        if self._step == "before the update":
-            self._rival(self._shop)
-        verdicts = super().expire(order_ids)
-        if self._step == "after the update":
-            self._rival(self._shop)
+    def interrupt(order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        if step == "before the update":
+            rival(shop)
+        verdicts = expire(order_ids)
+        if step == "after the update":
+            rival(shop)
         return verdicts
+
+    store.expire = interrupt  # type: ignore[method-assign]
+    return store
 
 
 def expire(shop: Shop, rival: Rival, step: str) -> None:
@@ -123,8 +125,8 @@ def expire(shop: Shop, rival: Rival, step: str) -> None:
             rival(shop)
             return Answer.UNPAID
 
-    store = InterruptedStore(shop, rival, step)
-    OrderExpiry(shop.settings, shop.schedule, store, hooks=hooks).expire(
+    store = interrupted(shop, hooks, rival, step)
+    shop.adapter.expiry(shop.settings, shop.schedule, store, hooks=hooks).expire(
         [claimed.order_id for claimed in claim.claimed], claim.lease
     )
     if step == "after all":

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from orders.config import Settings
 from orders.embedded import EmbeddedRedis
 from tests.conftest import Shop
-from tests.integration.racing import race, release
+from tests.integration.racing import race, releasing
 
 ORDERS, PRODUCTS, PROCESSES, SECONDS, UNITS = 300, 5, 3, 7.0, 10_000
 
@@ -89,18 +89,19 @@ def rows(shop: Shop, select: str) -> list[Any]:
         return list(connection.execute(sa.text(select)))
 
 
+@pytest.mark.every_adapter
 def test_every_order_ends_once_and_the_books_balance(
     shop: Shop, settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     # given a shop that opens, and processes that are ready to run
-    shop.hooks.on_expire(release)
+    shop.hooks.on_expire(releasing(shop.adapter))
     accounts = [tmp_path / f"{number}.json" for number in range(PROCESSES)]
     given = settings.model_dump(include=settings.model_fields_set)
     open_shop(shop)
     until = time.time() + SECONDS
     spawn = multiprocessing.get_context("spawn")
     processes = [
-        spawn.Process(target=race, args=(given, ORDERS, until, seed, str(account)))
+        spawn.Process(target=race, args=(given, ORDERS, until, seed, str(account), shop.adapter.name))
         for seed, account in enumerate(accounts)
     ]
     # when all of them do to the same orders what they can
@@ -161,7 +162,7 @@ def test_every_order_ends_once_and_the_books_balance(
         (
             "race",
             {
-                "database": shop.engine.dialect.name,
+                "database": f"{shop.engine.dialect.name}/{shop.adapter.name}",
                 "orders": ORDERS,
                 "races": sum(acts.values()),
                 "accepted": verdicts["accepted"],

@@ -15,7 +15,8 @@ from orders.config import Settings
 from orders.embedded import EmbeddedRedis, free_port
 from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleError, ScheduleUnavailable
 from orders.expiry import OrderExpiry
-from orders.schedule import CHUNK, Claim, Move, Schedule
+from orders.schedule import Claim, Move, Schedule
+from orders.scripting import CHUNK
 from orders.sql import SqlStore
 
 
@@ -228,7 +229,8 @@ def test_another_key_is_another_schedule(settings: Settings, schedule: Schedule,
     other.enqueue([("42", 1.0)])
     other.start(other.claim(1).lease, ["42"])
     assert schedule.claim(10).claimed == []
-    assert set(redis.keys()) == {b"{eu}:orders", b"{eu}:orders:attempts", b"{eu}:orders:stats", b"{orders}:stats"}
+    names = {b"{eu}:orders", *(b"{eu}:orders:" + name for name in (b"attempts", b"leases", b"stats"))}
+    assert set(redis.keys()) == {*names, b"{orders}:stats"}
     other.close()
 
 

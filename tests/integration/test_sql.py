@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,10 +17,13 @@ import sqlalchemy as sa
 from orders.config import Settings
 from orders.database import create_engine
 from orders.errors import ConfigError, InvalidOrderId, SchemaError, StoreError, StoreUnavailable
+from orders.hooks import Hooks
 from orders.sql import SqlStore
 from orders.store import Outcome
 from orders.table import IdType
-from tests.conftest import ManualClock, Shop
+from tests.conftest import Adapter, ManualClock, Shop
+
+pytestmark = pytest.mark.every_adapter
 
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
@@ -28,12 +32,12 @@ OpenStore = Callable[..., SqlStore]
 
 
 @pytest.fixture
-def open_store(settings: Settings) -> Iterator[OpenStore]:
+def open_store(settings: Settings, adapter: Adapter) -> Iterator[OpenStore]:
     """Return a function that opens a store with connections of its own, on changed settings."""
     with ExitStack() as stack:
 
         def open_store(**changes: object) -> SqlStore:
-            store = SqlStore(settings.model_copy(update=changes))
+            store = adapter.store(settings.model_copy(update=changes), hooks=Hooks())
             stack.callback(store.close)
             return store
 
@@ -90,7 +94,7 @@ def test_the_deadline_is_compared_to_the_millisecond(shop: Shop, milliseconds: i
     shop.create()
     deadline = NOON + timedelta(milliseconds=500)
     clock = ManualClock(deadline + timedelta(milliseconds=milliseconds))
-    store = SqlStore(shop.settings, engine=shop.engine, clock=clock)
+    store = shop.open_store(clock=clock)
     shop.place("42")
     assert store.extend("42", deadline)
     [verdict] = store.expire(["42"]).values()
@@ -103,7 +107,7 @@ def test_a_deadline_in_whole_seconds_is_compared_like_any_other(shop: Shop) -> N
     shop.create()
     shop.place("42")
     clock = ManualClock(NOON - timedelta(milliseconds=1))
-    store = SqlStore(shop.settings, engine=shop.engine, clock=clock)
+    store = shop.open_store(clock=clock)
     assert store.extend("42", NOON)
     assert outcomes(store, "42") == {"42": Outcome.NOT_DUE}
     clock.advance(0.001)
@@ -163,6 +167,7 @@ def test_an_id_is_compared_to_the_letter(shop: Shop) -> None:
     assert shop.status("x") == "pending"
 
 
+@pytest.mark.sqlalchemy_only
 def test_an_id_is_found_whatever_the_character_set_of_its_column(mariadb_url: str, open_store: OpenStore) -> None:
     engine = create_engine(mariadb_url)
     with engine.begin() as connection:
@@ -192,7 +197,9 @@ def test_a_pending_row_without_a_deadline_is_invalid(shop: Shop) -> None:
     assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, "the row is pending, and its expires_at is NULL")
 
 
-def test_the_shops_own_names_words_and_types_are_used(settings: Settings, open_store: OpenStore) -> None:
+def test_the_shops_own_names_words_and_types_are_used(
+    settings: Settings, open_store: OpenStore, adapter: Adapter
+) -> None:
     engine = create_engine(settings.database_url)
     if engine.dialect.name == "mysql":
         sa.event.listen(engine, "connect", lambda raw, _: raw.cursor().execute("SET sql_mode = 'ANSI_QUOTES'"))
@@ -217,7 +224,8 @@ def test_the_shops_own_names_words_and_types_are_used(settings: Settings, open_s
     with engine.begin() as connection:
         rows = connection.execute(sa.text('SELECT "Nr", "Lage", "Frist bis" FROM "Bestellung" ORDER BY 1')).all()
     assert [tuple(row[:2]) for row in rows] == [(1, 9), (2, 5), (3, 0)]
-    assert str(rows[2][2]).startswith("2030-01-31 12:00:00")
+    if (adapter.name, engine.dialect.name) != ("django", "mysql"):  # Django has no TIMESTAMP there, nor a time zone
+        assert str(rows[2][2]).startswith("2030-01-31 12:00:00")
     engine.dispose()
 
 
@@ -236,7 +244,7 @@ def test_a_table_that_cannot_serve_is_an_error_that_names_the_setting(
     shop: Shop, change: dict[str, str], told: str | None
 ) -> None:
     shop.create()
-    store = SqlStore(shop.settings.model_copy(update=change), engine=shop.engine)
+    store = shop.open_store(shop.settings.model_copy(update=change))
     if told is None:
         store.check()
         return
@@ -295,7 +303,7 @@ def test_many_processes_worth_of_threads_expire_each_order_once(shop: Shop, open
             errors.append(error)
 
     # when all work at once
-    threads = [threading.Thread(target=work, args=[store]) for store in stores]
+    threads = [threading.Thread(target=shop.adapter.tidy(partial(work, store))) for store in stores]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -310,7 +318,7 @@ def test_a_payment_that_waits_in_a_transaction_wins_or_loses_as_a_whole(shop: Sh
     shop.create()
     shop.place("42")
     verdict: list[Outcome] = []
-    expiring = threading.Thread(target=lambda: verdict.append(outcomes(shop.store, "42")["42"]))
+    expiring = threading.Thread(target=shop.adapter.tidy(lambda: verdict.append(outcomes(shop.store, "42")["42"])))
     shop.store.check()
     with shop.engine.begin() as connection:
         paid = connection.execute(sa.text("UPDATE orders SET status = 'paid' WHERE status = 'pending'"))
@@ -336,7 +344,7 @@ def test_a_database_that_is_absent_is_an_error_that_names_it(
     store = open_store(database_url=absent)
     with pytest.raises(StoreUnavailable) as caught:
         store.expire(["42"])
-    assert "the database at ORDERS_DATABASE_URL" in str(caught.value)
+    assert "the database at " in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 
@@ -348,6 +356,7 @@ def test_a_database_that_is_read_only_says_so(shop: Shop, open_store: OpenStore)
             connection.execute(
                 sa.text(f"ALTER DATABASE {shop.engine.url.database} SET default_transaction_read_only TO on")
             )
+        shop.store.close()  # connections that are open stay as they were
         store = open_store()
     elif shop.engine.dialect.name == "mysql":
         store = open_store(database_url=f"{shop.settings.database_url}&init_command=SET SESSION TRANSACTION READ ONLY")
@@ -393,6 +402,7 @@ def test_data_that_the_database_refuses_is_not_an_outage(shop: Shop) -> None:
     assert shop.status(42) == "pending"
 
 
+@pytest.mark.sqlalchemy_only
 def test_a_driver_that_is_not_installed_is_named(settings: Settings) -> None:
     store = SqlStore(settings.model_copy(update={"database_url": "postgresql+pg8000://shop:s3cret@db/shop"}))
     with pytest.raises(ConfigError, match=r"ORDERS_DATABASE_URL is 'postgresql\+pg8000://shop:\*\*\*@db/shop'.*driver"):

@@ -12,7 +12,8 @@ from redis import Redis
 
 from orders.config import Settings
 from orders.errors import ScheduleUnavailable
-from orders.schedule import CHUNK, Schedule
+from orders.schedule import Schedule
+from orders.scripting import CHUNK
 from orders.sweep import Dispatch, sweep
 
 

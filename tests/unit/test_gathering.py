@@ -11,7 +11,7 @@ import pytest
 from orders.attempt import Attempt
 from orders.errors import ScheduleUnavailable
 from orders.gathering import LANES, Gathering
-from orders.schedule import CHUNK
+from orders.scripting import CHUNK
 
 WAIT = 20.0
 """Seconds after which a test has failed."""

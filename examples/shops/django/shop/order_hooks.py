@@ -1,0 +1,21 @@
+"""What happens with an order that expires. A module of this name is found in every installed app."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orders
+from examples.shops.django.shop import shop
+from examples.shops.django.shop.models import Product
+
+
+class PlaceIsBroken(Exception):
+    """Nothing can be put back there, until an operator has mended it."""
+
+
+@orders.on_expire
+def give_back(_: str, order_ids: Sequence[int]) -> None:
+    """Put the stock back, in the transaction that expires the orders: both happen, or neither."""
+    if broken := Product.objects.filter(order__in=order_ids, is_broken=True).first():
+        raise PlaceIsBroken(f"the place of the {broken.name.lower()} is broken")
+    shop.give_back(order_ids)

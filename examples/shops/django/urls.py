@@ -1,0 +1,19 @@
+"""Where the pages are."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from examples.shops.django.shop import views
+
+urlpatterns = [
+    path("", views.shelf),
+    path("orders", views.orders_page),
+    path("orders/<int:number>", views.order_page),
+    path("orders/<int:number>/pay", views.pay),
+    path("orders/<int:number>/cancel", views.cancel),
+    path("admin/", admin.site.urls),
+    path("favicon.ico", RedirectView.as_view(url="/static/kiln.svg")),  # which the admin site's pages do not name
+]

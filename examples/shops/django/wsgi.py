@@ -1,0 +1,6 @@
+"""What gunicorn runs."""
+
+from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.core.wsgi import get_wsgi_application
+
+application = StaticFilesHandler(get_wsgi_application())  # in production, the web server in front has the files

@@ -1,0 +1,1 @@
+"""The shop with FastAPI and SQLAlchemy."""

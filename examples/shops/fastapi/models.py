@@ -1,0 +1,103 @@
+"""The shop's tables. ``python -m examples.shops.fastapi.models`` creates them and fills the shelf."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, closing
+from datetime import datetime
+from functools import cache
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
+
+import orders
+from examples.shops.catalogue import PRODUCTS
+from orders.sql import SqlStore
+
+
+class Base(DeclarativeBase):
+    """The base of all models."""
+
+
+class Product(Base):
+    """What is sold, and how much of it is left."""
+
+    __tablename__ = "products"
+    __table_args__ = (sa.CheckConstraint("stock >= 0"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(64))
+    note: Mapped[str] = mapped_column(sa.String(200))
+    shape: Mapped[str] = mapped_column(sa.String(32))
+    glaze: Mapped[str] = mapped_column(sa.String(32))
+    price: Mapped[int]
+    """In cents."""
+    stock: Mapped[int]
+    is_listed: Mapped[bool]
+    is_broken: Mapped[bool]
+    """Whether its place on the shelf is broken, so that nothing can be put back."""
+
+
+class Order(Base):
+    """An order. Its id, status and deadline are all that the library needs to know of it."""
+
+    __tablename__ = "orders"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(sa.String(16), default="pending")
+    expires_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    """The deadline."""
+    customer: Mapped[str] = mapped_column(sa.String(32), index=True)
+    product_id: Mapped[int] = mapped_column(sa.ForeignKey(Product.id))
+    units: Mapped[int]
+    total: Mapped[int]
+    """In cents."""
+
+    product: Mapped[Product] = relationship(lazy="joined")
+    refunds: Mapped[list[Refund]] = relationship(lazy="selectin")
+
+
+# For reconciling, which looks for overdue orders that the schedule lacks.
+IS_PENDING = Order.status == "pending"
+sa.Index("orders_overdue", Order.expires_at, Order.id, sqlite_where=IS_PENDING, postgresql_where=IS_PENDING)
+
+
+class Refund(Base):
+    """Money that goes back. Its key makes the gateway pay it back once, however often it is asked to."""
+
+    __tablename__ = "refunds"
+
+    key: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    order_id: Mapped[int] = mapped_column(sa.ForeignKey(Order.id), index=True)
+    reason: Mapped[str] = mapped_column(sa.String(16))
+    amount: Mapped[int]
+
+
+@cache
+def engine() -> sa.Engine:
+    """Return the shop's engine."""
+    return sa.create_engine(orders.current().settings.database_url)
+
+
+def transaction() -> AbstractContextManager[Session]:
+    """Return a session in a transaction, which is committed at the end of the block."""
+    return sessionmaker(engine(), expire_on_commit=False).begin()
+
+
+def changes_a_row(session: Session, update: sa.Update) -> bool:
+    """Run a conditional update; tell whether its condition held."""
+    return cast("sa.CursorResult[Any]", session.execute(update)).rowcount == 1
+
+
+def open_shop() -> None:
+    """Create the tables, and put products on the shelf if there are none."""
+    Base.metadata.create_all(engine())
+    with closing(SqlStore(orders.current().settings)) as store:
+        store.create_outbox()  # the table of events; `orders init-db` does the same
+    with transaction() as session:
+        if not session.scalar(sa.select(sa.func.count(Product.id))):
+            session.add_all(Product(**product) for product in PRODUCTS)
+
+
+if __name__ == "__main__":
+    open_shop()

@@ -1,0 +1,35 @@
+"""What all pages need: templates, the fields of forms, and who is asking."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from fastapi import Depends, Request, Response
+from fastapi.templating import Jinja2Templates
+
+import orders
+from examples.shops.page import TEMPLATES, dress
+
+_templates = Jinja2Templates(directory=TEMPLATES)
+dress(_templates.env, framework="FastAPI", hold=lambda: orders.current().settings.timeout)
+
+
+def render(request: Request, template: str, **context: Any) -> Response:
+    """Return a page."""
+    return _templates.TemplateResponse(request, template, context)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    # FastAPI's own Form() needs a package for files, which these forms do not send.
+    return dict(parse_qsl((await request.body()).decode()))
+
+
+def _customer(request: Request) -> str:
+    customer: str = request.session.setdefault("customer", uuid4().hex)
+    return customer
+
+
+FormFields = Annotated[dict[str, str], Depends(_form)]
+Customer = Annotated[str, Depends(_customer)]

@@ -1,0 +1,83 @@
+"""What the shop does with its orders. Nothing here knows of the web."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import orders
+from examples.shops.fastapi.models import IS_PENDING, Order, Product, Refund, changes_a_row, transaction
+
+
+def place(customer: str, product_id: int, units: int) -> Order | None:
+    """Take the stock and write the order, in one transaction; return None if there is not enough left."""
+    expires_at = datetime.now(UTC) + timedelta(seconds=orders.current().settings.timeout)
+    enough = (Product.id == product_id) & (Product.stock >= units)
+    with transaction() as session:
+        if not changes_a_row(session, sa.update(Product).where(enough).values(stock=Product.stock - units)):
+            return None
+        total = units * session.get_one(Product, product_id).price
+        order = Order(customer=customer, product_id=product_id, units=units, total=total, expires_at=expires_at)
+        session.add(order)
+    return order
+
+
+def pay(order: Order, reference: str) -> None:
+    """Note a payment, whatever becomes of it. A refund is written down in the same transaction."""
+    with transaction() as session:
+        payment = orders.pay(order.id, reference=reference, session=session)
+        if payment.refund_key:  # in this case the money goes back, and in no other
+            session.merge(
+                Refund(key=payment.refund_key, order_id=order.id, reason=payment.verdict.value, amount=order.total)
+            )
+
+
+def cancel(order: Order) -> None:
+    """Cancel an order if it is still pending, and give back what it took."""
+    is_awaited = (Order.id == order.id) & IS_PENDING
+    with transaction() as session:
+        cancelled = changes_a_row(session, sa.update(Order).where(is_awaited).values(status="cancelled"))
+        if cancelled:
+            give_back(session, [order.id])
+    if cancelled:
+        orders.remove(order.id)  # saves the workers a look
+
+
+def give_back(session: Session, order_ids: Sequence[int]) -> None:
+    """Put back on the shelf what orders had taken. Products are locked in the order of their ids: no two deadlock."""
+    units = sa.func.sum(Order.units)
+    taken = sa.select(Order.product_id, units).where(Order.id.in_(order_ids)).group_by(Order.product_id)
+    for product_id, number in session.execute(taken.order_by(Order.product_id)).all():
+        session.execute(sa.update(Product).where(Product.id == product_id).values(stock=Product.stock + number))
+
+
+def shelf(*, hidden: bool) -> Sequence[Product]:
+    """Return what is sold, with or without what is not listed."""
+    with transaction() as session:
+        return session.scalars(sa.select(Product).where(Product.is_listed | hidden).order_by(Product.id)).all()
+
+
+def find(order_id: int, customer: str) -> Order | None:
+    """Return an order of a customer."""
+    with transaction() as session:
+        return session.scalar(sa.select(Order).where(Order.id == order_id, Order.customer == customer))
+
+
+def orders_of(customer: str, status: str) -> tuple[Sequence[Order], dict[str, int]]:
+    """Return a customer's orders in a state, the latest first, and how many there are in each."""
+    own = Order.customer == customer
+    with transaction() as session:
+        found = session.scalars(sa.select(Order).where(own, Order.status == status).order_by(Order.id.desc())).all()
+        counts = (
+            session.execute(sa.select(Order.status, sa.func.count()).where(own).group_by(Order.status)).tuples().all()
+        )
+    return found, dict(counts)
+
+
+def mend(product_id: int, *, is_broken: bool) -> None:
+    """Mend the place of a product on the shelf, or break it."""
+    with transaction() as session:
+        session.execute(sa.update(Product).where(Product.id == product_id).values(is_broken=is_broken))

@@ -1,0 +1,1 @@
+"""The shop with Flask and Flask-SQLAlchemy."""

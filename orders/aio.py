@@ -1,0 +1,224 @@
+"""The functions that an application calls, for asyncio: nothing here keeps the event loop waiting.
+
+What touches Redis only is asked of it by `redis.asyncio`, with the scripts, keys and time-outs of `orders.schedule`.
+What touches the database runs in a thread, on ``ORDERS_DATABASE_URL``; or, with an `AsyncSession`, in its transaction.
+The functions of a shop (its deadline rule, its hooks in the transaction of an `AsyncSession`) are called on the loop.
+
+Each event loop has connections of its own, which it closes when it ends by `asyncio.run`, or by `close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from orders import ids, joining
+from orders.api import current, deadline
+from orders.async_schedule import AsyncSchedule
+from orders.expiry import OrderExpiry
+from orders.explanation import Explanation
+from orders.following import Following
+from orders.ids import OrderId
+from orders.outages import NOT_REMOVED
+from orders.store import Payment, State
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+
+    AsyncJoined: TypeAlias = AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection
+    """The caller's own session or connection, in whose transaction something is to happen."""
+
+T = TypeVar("T")
+
+__all__ = ["check", "close", "deadline", "drain", "enqueue", "enqueue_many", "explain", "extend", "pay", "remove"]
+
+_loops: dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], Following] = {}
+_changing = Lock()
+
+
+async def enqueue(
+    order_id: OrderId,
+    *,
+    expires_at: datetime | None = None,
+    timeout: float | timedelta | None = None,
+    context: Mapping[str, Any] | None = None,
+    session: AsyncJoined | None = None,
+) -> datetime:
+    """Schedule an order's expiry, once the transaction that placed the order has been committed.
+
+    Args:
+        order_id: the order's id.
+        expires_at: its deadline, an aware datetime.
+        timeout: instead, seconds (or a timedelta) from now. Without either, as in `orders.enqueue`.
+        context: what the shop's ``@orders.deadline_rule`` may want to know.
+        session: an SQLAlchemy `AsyncSession` or `AsyncConnection`. Redis is told in the background once its
+            transaction has been committed, and never if that is rolled back; at once if no transaction is open. It is
+            not flushed. A Redis that fails then is logged and counted.
+
+    Returns:
+        The deadline, in UTC.
+
+    Raises:
+        InvalidOrderId: the id is none.
+        InvalidDeadline: the deadline is no time, or naive, or the timeout is negative.
+        ScheduleUnavailable: there is no session, and Redis is unreachable or did not answer in time.
+    """
+    expiry = current()
+    moment = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
+    await _put(expiry, [(ids.parse(order_id), moment)], session)
+    return moment
+
+
+async def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]], *, session: AsyncJoined | None = None) -> int:
+    """Schedule many orders, in one round trip per 1,000; see `orders.enqueue_many`, and `enqueue` for *session*."""
+    expiry = current()
+    entries = expiry.entries(pairs)
+    await _put(expiry, entries, session)
+    return len(entries)
+
+
+async def remove(order_id: OrderId, *, session: AsyncJoined | None = None) -> bool:
+    """Take an order out of the schedule; see `orders.remove`, and `enqueue` for *session*."""
+    member, expiry = ids.parse(order_id), current()
+    following = await _following(expiry)
+    if session is None:
+        return await following.schedule.remove([member]) > 0
+    if await _waits(session, partial(following.remove, member)):
+        return False
+    with expiry.outages.forgiven([member], NOT_REMOVED):
+        return await following.schedule.remove([member]) > 0
+    return False
+
+
+async def extend(
+    order_id: OrderId,
+    *,
+    expires_at: datetime | None = None,
+    timeout: float | timedelta | None = None,
+    context: Mapping[str, Any] | None = None,
+    session: AsyncJoined | None = None,
+) -> bool:
+    """Give a pending order another deadline, in its row and in the schedule; see `orders.extend`.
+
+    Args:
+        order_id: the order's id.
+        expires_at: the new deadline, an aware datetime.
+        timeout: instead, seconds (or a timedelta) from now.
+        context: what the shop's ``@orders.deadline_rule`` may want to know.
+        session: an `AsyncSession` or `AsyncConnection`, in whose transaction it is to happen. Without one, it is a
+            transaction of its own, in a thread.
+    """
+    expiry = current()
+    moment = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
+    if session is None:
+        return await asyncio.to_thread(expiry.extend, order_id, expires_at=moment)
+    following = await _following(expiry)
+    return await _run_sync(
+        session,
+        lambda joined: expiry.store.extend(
+            ids.parse(order_id),
+            moment,
+            joined=joined,
+            after_commit=lambda known_as: following.enqueue(expiry.instants([(known_as, moment)])),
+        ),
+    )
+
+
+async def pay(order_id: OrderId, *, reference: str | None = None, session: AsyncJoined | None = None) -> Payment:
+    """Mark an order as paid if it is pending; see `orders.pay`.
+
+    Args:
+        order_id: the order's id.
+        reference: the gateway's own id of the payment.
+        session: an `AsyncSession` or `AsyncConnection`, in whose transaction it is to happen. Without one, it is a
+            transaction of its own, in a thread.
+    """
+    expiry = current()
+    if session is None:
+        return await asyncio.to_thread(expiry.pay, order_id, reference=reference)
+    following = await _following(expiry)
+    return await _run_sync(
+        session,
+        lambda joined: expiry.store.pay(
+            ids.parse(order_id), reference=reference, joined=joined, after_commit=following.remove
+        ),
+    )
+
+
+async def check(order_id: OrderId) -> State:
+    """Expire an order here and now if it is overdue, in a thread; see `orders.check`."""
+    return await asyncio.to_thread(current().check, order_id)
+
+
+async def explain(order_id: OrderId) -> Explanation:
+    """Tell what is known about an order, and what will happen to it next; see `orders.explain`. Runs in a thread."""
+    return await asyncio.to_thread(current().explain, order_id)
+
+
+async def drain() -> None:
+    """Wait until Redis has been told what followed the commits on this event loop, or has failed: for tests."""
+    for following in _of_loop(asyncio.get_running_loop()).values():
+        await following.drain()
+
+
+async def close() -> None:
+    """Tell Redis what still waits, and close the connections of this event loop; the next call opens new ones."""
+    loop = asyncio.get_running_loop()
+    for key, following in _of_loop(loop).items():
+        with _changing:
+            _loops.pop(key, None)
+        await following.close()
+
+
+async def _put(expiry: OrderExpiry, entries: Sequence[tuple[str, datetime]], session: AsyncJoined | None) -> None:
+    following, instants = await _following(expiry), expiry.instants(entries)
+    if session is None:
+        await following.schedule.enqueue(instants)
+    elif not await _waits(session, partial(following.enqueue, instants)):
+        with expiry.outages.forgiven([member for member, _ in entries]):
+            await following.schedule.enqueue(instants)
+
+
+async def _waits(session: AsyncJoined, call: Callable[[], None]) -> bool:
+    """Have something called after the commit; return False if there is none to wait for."""
+    connection = await _run_sync(session, joining.awaited)
+    if connection is None:
+        return False
+    joining.after_commit(connection, call)
+    return True
+
+
+def _run_sync(session: AsyncJoined, call: Callable[[Any], T]) -> Awaitable[T]:
+    """Call something with the session or connection that is in one for asyncio."""
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session  # noqa: PLC0415 - greenlet
+
+    joined = session() if isinstance(session, async_scoped_session) else session
+    if not isinstance(joined, AsyncSession | AsyncConnection):
+        raise TypeError(
+            f"session={session!r}: accepted is an SQLAlchemy AsyncSession, async_scoped_session or AsyncConnection; "
+            "with any other session, call the function of the same name in `orders`"
+        )
+    return joined.run_sync(call)
+
+
+async def _following(expiry: OrderExpiry) -> Following:
+    """Return what this event loop has: connections must not be shared between loops."""
+    key = loop, _ = asyncio.get_running_loop(), expiry
+    if key in _loops and _loops[key].is_open:
+        return _loops[key]
+    following = Following(AsyncSchedule.connect(expiry.settings), expiry.outages, loop)
+    with _changing:
+        for other in [other for other in _loops if other[0].is_closed()]:
+            del _loops[other]
+        _loops[key] = following
+    await following.open()
+    return following
+
+
+def _of_loop(loop: asyncio.AbstractEventLoop) -> dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], Following]:
+    with _changing:
+        return {key: following for key, following in _loops.items() if key[0] is loop}

@@ -1,0 +1,48 @@
+"""``orders list``: which orders stand where, a page at a time."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from orders import api, ids
+from orders.cli.schedule import AsJson
+from orders.operating import Operations, Where
+
+INSTANT = {Where.PENDING: "due", Where.DUE: "due since", Where.LEASED: "leased until", Where.DEAD: "buried"}
+"""What the instant of an entry is."""
+
+
+def list_(
+    where: Annotated[Where, typer.Argument(help="Which of them.")] = Where.PENDING,
+    *,
+    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
+    size: Annotated[int, typer.Option(min=1, max=1000, help="Orders on a page.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List orders that are pending, due, leased or dead, the earliest first."""
+    found = Operations(api.current()).page(where, number=page, size=size)
+    if as_json:
+        entries = [
+            {
+                "order_id": item.order_id,
+                "at": item.at and item.at.isoformat(),
+                "attempts": item.attempts,
+                "reason": item.reason,
+            }
+            for item in found.items
+        ]
+        typer.echo(json.dumps({"total": found.total, "page": found.number, "pages": found.pages, "orders": entries}))
+        return
+    table = Table("order", INSTANT[where], "attempts", "reason")
+    for item in found.items:
+        when = f"{item.at:%Y-%m-%d %H:%M:%S}Z" if item.at else ""
+        table.add_row(escape(ids.printable(item.order_id)), when, str(item.attempts or ""), escape(item.reason or ""))
+    if found.items:
+        Console().print(table)
+    typer.echo(f"{found.total:,} {where}; page {found.number} of {found.pages}")

@@ -1,0 +1,44 @@
+"""The Django app. Its label is ``order_expiry``, so that a shop's own app may be called ``orders``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.signals import setting_changed
+from django.utils.module_loading import autodiscover_modules
+
+from orders import api
+
+
+class OrderExpiryConfig(AppConfig):
+    """What happens when Django starts: ``ORDERS`` is read, and ``order_hooks.py`` of every app imported.
+
+    Neither Redis nor the database is asked, so that every ``manage.py`` command starts without them.
+    """
+
+    name = "orders.contrib.django"
+    label = "order_expiry"
+    verbose_name = "Order expiry"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Put the project's settings and connections to work.
+
+        Raises:
+            DjangoConfigError: ``ORDERS`` is wrong.
+        """
+        # These need the models, which are loaded by now.
+        from orders.contrib.django import checks  # noqa: F401, PLC0415 - registers them
+        from orders.contrib.django.expiry import connect  # noqa: PLC0415
+
+        api.provide(connect)
+        autodiscover_modules("order_hooks")
+        api.configure()
+        setting_changed.connect(_follow, dispatch_uid="orders.contrib.django")
+
+
+def _follow(*, setting: str, **_: Any) -> None:
+    """Use what a test overrides with ``override_settings(ORDERS=…)``."""
+    if setting == "ORDERS":
+        api.configure()

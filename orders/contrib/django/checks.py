@@ -1,0 +1,157 @@
+"""System checks: what ``manage.py check`` tells about the set-up, under the tag ``order_expiry``.
+
+=================== ======= ====================================================== ==================================
+id                  level   what is wrong                                          when it is looked at
+=================== ======= ====================================================== ==================================
+order_expiry.E001   error   ``ORDERS`` has a wrong or contradictory setting        always
+order_expiry.E002   error   ``USE_TZ`` is false, so deadlines would be naive       always
+order_expiry.E003   error   the status field cannot hold the words for the states  always
+order_expiry.W001   warning no index serves reconciling                            always
+order_expiry.W002   warning Redis cannot be reached                                ``check --deploy``
+order_expiry.W003   warning the table of events is missing                         ``check --database``, ``migrate``
+=================== ======= ====================================================== ==================================
+
+Only the last two open a connection, so neither delays a start. Redis is given `REDIS_TIMEOUT` to answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
+from django.db import OperationalError, connections, models
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from orders.config import mask
+from orders.contrib.django import conf
+from orders.contrib.django.conf import Configuration
+from orders.errors import ConfigError
+
+TAG = "order_expiry"
+
+REDIS_TIMEOUT = 0.5
+"""Seconds that Redis is given, to connect and to answer."""
+
+Apps = Sequence[AppConfig] | None
+
+
+@register(TAG)
+def check_settings(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
+    """Check ``ORDERS``, the time zone settings and what the model says about its fields and indexes."""
+    told: list[CheckMessage] = []
+    if not django_settings.USE_TZ:
+        hint = "Set USE_TZ = True. Deadlines are instants, and a naive one is an error."
+        told.append(Error("USE_TZ is False: deadlines would be naive.", hint=hint, id="order_expiry.E002"))
+    try:
+        configuration = conf.read()
+    except ConfigError as error:
+        return [*told, Error(str(error), id="order_expiry.E001")]
+    return [*told, *_check_status(configuration), *_check_index(configuration)]
+
+
+@register(TAG, deploy=True)
+def check_redis(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
+    """Ask Redis whether it is there."""
+    try:
+        url = conf.read().settings.redis_url
+    except ConfigError:
+        return []  # told by the other check
+    retry = Retry(NoBackoff(), 0)
+    client = Redis.from_url(url, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT, retry=retry)
+    try:
+        with client:
+            client.ping()
+    except RedisError as error:
+        hint = "Orders can be placed without it, but none is closed until it is there: see ORDERS['REDIS_URL']."
+        return [Warning(f"Redis at {mask(url)}: {error}", hint=hint, id="order_expiry.W002")]
+    return []
+
+
+@register(TAG, Tags.database)
+def check_tables(app_configs: Apps = None, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Ask the database whether it has the table of events."""
+    try:
+        configuration = conf.read()
+    except ConfigError:
+        return []
+    alias, table = configuration.alias, configuration.settings.events_table
+    if alias not in (databases or []):
+        return []
+    try:
+        with connections[alias].cursor() as cursor:
+            if table in connections[alias].introspection.table_names(cursor):
+                return []
+    except OperationalError:
+        return []  # Django tells what is wrong with a database
+    hint = f"Run manage.py migrate{'' if alias == 'default' else f' --database {alias}'}."
+    return [Warning(f"The database {alias!r} has no table {table!r}.", hint=hint, id="order_expiry.W003")]
+
+
+def _check_status(configuration: Configuration) -> Iterator[CheckMessage]:
+    field, settings = configuration.status_field, configuration.settings
+    called = f"{configuration.model._meta.label}.{field.name}"
+    if not isinstance(field, models.CharField | models.TextField | models.IntegerField):
+        told = f"ORDERS['STATUS_FIELD'] is {field.name!r}, a {type(field).__name__}: accepted is text or whole numbers."
+        yield Error(told, obj=configuration.model, id="order_expiry.E003")
+        return
+    longest = getattr(field, "max_length", None)
+    for name in ("pending", "paid", "expired"):
+        word = getattr(settings, name)
+        if longest and not isinstance(field, models.IntegerField) and len(word) > longest:
+            told = f"ORDERS[{name.upper()!r}] is {word!r}: accepted are {longest} characters, as {called} has them."
+            yield Error(told, obj=configuration.model, id="order_expiry.E003")
+
+
+def _check_index(configuration: Configuration) -> Iterator[CheckMessage]:
+    model = configuration.model
+    has_partial = connections[configuration.alias].features.supports_partial_indexes
+    if any(_serves(index, configuration, has_partial=has_partial) for index in _indexes(model)):
+        return
+    status, deadline = configuration.status_field, configuration.deadline_field
+    pending: Any = configuration.settings.pending
+    if isinstance(status, models.IntegerField):
+        pending = int(pending)
+    key, name = model._meta.pk.name, f"{model._meta.model_name}_overdue"[:30]
+    if has_partial:
+        fields, condition = [deadline.name, key], f", condition=models.Q({status.name}={pending!r})"
+    else:
+        fields, condition = [status.name, deadline.name, key], ""
+    listed = ", ".join(f'"{field}"' for field in fields)
+    yield Warning(
+        f"No index serves reconciling, which reads rows that are pending by {deadline.name}, once a minute.",
+        hint=f'Add models.Index(fields=[{listed}]{condition}, name="{name}") to Meta.indexes, and migrate. If the '
+        'database has such an index already, add "order_expiry.W001" to SILENCED_SYSTEM_CHECKS.',
+        obj=model,
+        id="order_expiry.W001",
+    )
+
+
+def _indexes(model: type[models.Model]) -> Iterator[tuple[Sequence[str], models.Q | None]]:
+    """Yield the fields and the condition of each index that a model declares."""
+    for index in model._meta.indexes:
+        yield index.fields, index.condition
+    for constraint in model._meta.constraints:
+        if isinstance(constraint, models.UniqueConstraint):
+            yield constraint.fields, constraint.condition
+    for together in model._meta.unique_together:
+        yield together, None
+
+
+def _serves(index: tuple[Sequence[str], models.Q | None], configuration: Configuration, *, has_partial: bool) -> bool:
+    """Tell whether an index leads to the pending rows in the order of their deadlines."""
+    fields, condition = index
+    status, deadline = configuration.status_field.name, configuration.deadline_field.name
+    if condition is not None and not has_partial:
+        return False  # Django does not create it
+    if list(fields[:2]) == [status, deadline]:
+        return condition is None
+    # A partial index is one of few rows, if its condition is on the status.
+    return (
+        list(fields[:1]) == [deadline] and condition is not None and bool(re.search(rf"'{status}\b", repr(condition)))
+    )

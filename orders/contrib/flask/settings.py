@@ -1,0 +1,84 @@
+"""The settings of a Flask app, from ``ORDERS_*`` in its configuration, from its database and from its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from orders.config import PREFIX, Settings
+from orders.errors import ConfigError
+
+_OF_MODEL = ("TABLE", "ID_COLUMN")
+
+
+def read(config: Mapping[str, Any], *, engine: sa.Engine | None, model: type[Any] | None) -> Settings:
+    """Return the settings of an app.
+
+    Args:
+        config: the app's configuration.
+        engine: Flask-SQLAlchemy's engine, if that is used.
+        model: the class of orders; it names the table and the columns.
+
+    Raises:
+        ConfigError: a setting is wrong, unknown, or told twice.
+    """
+    given = {name.removeprefix(PREFIX): value for name, value in config.items() if name.startswith(PREFIX)}
+    if engine is not None:
+        _once(given, "DATABASE_URL", "db=, and Flask-SQLAlchemy knows its database")
+        given["DATABASE_URL"] = engine.url.render_as_string(hide_password=False)
+    if model is not None:
+        for name in _OF_MODEL:
+            _once(given, name, f"model={model.__name__}, which has it")
+        given |= _names(given, model)
+    return Settings.of(given)
+
+
+def bind_key(model: type[Any] | None) -> str | None:
+    """Return the key of the database in ``SQLALCHEMY_BINDS`` that the model's table is in; None for the default."""
+    key: str | None = None if model is None else _table(model).metadata.info.get("bind_key")
+    return key
+
+
+def _once(given: Mapping[str, Any], name: str, elsewhere: str) -> None:
+    if name in given:
+        raise ConfigError(f"{PREFIX}{name} is in the app's configuration, and so is {elsewhere}: leave one of them out")
+
+
+def _names(given: Mapping[str, Any], model: type[Any]) -> dict[str, str]:
+    """Return the names of the table and of its columns; the settings name attributes of the model."""
+    table = _table(model)
+    keys = [column.name for column in table.primary_key.columns]
+    if len(keys) != 1:
+        raise ConfigError(
+            f"model={model.__name__} has the primary key ({', '.join(keys)}): accepted is one of one column"
+        )
+    names = {"TABLE": table.fullname, "ID_COLUMN": keys[0]}
+    for setting in ("STATUS_COLUMN", "DEADLINE_COLUMN"):
+        attribute = given.get(setting, Settings.model_fields[setting.lower()].default)
+        names[setting] = _column(model, setting, attribute)
+    return names
+
+
+def _table(model: type[Any]) -> sa.Table:
+    mapper = sa.inspect(model, raiseerr=False)
+    table = getattr(mapper, "local_table", None)
+    if not isinstance(table, sa.Table):
+        raise ConfigError(f"model={model!r}: accepted is a class that is mapped to a table")
+    return table
+
+
+def _column(model: type[Any], setting: str, attribute: object) -> str:
+    """Return the name of the column behind an attribute."""
+    mapped, table = sa.inspect(model).columns, _table(model)
+    columns: dict[str, str] = {
+        key: column.name for key, column in mapped.items() if getattr(column, "table", None) is table
+    }
+    try:
+        return columns[str(attribute)]
+    except KeyError:
+        raise ConfigError(
+            f"{PREFIX}{setting} is {attribute!r}, and model={model.__name__} has no such column: accepted is one of "
+            f"{', '.join(sorted(columns))}"
+        ) from None

@@ -1,0 +1,103 @@
+"""What one app has of the extension, and how that meets Flask-SQLAlchemy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.orm import Session, scoped_session
+
+from orders.contrib.flask import settings, transactions
+from orders.database import MYSQL
+from orders.errors import ConfigError
+from orders.expiry import OrderExpiry
+from orders.hooks import Hooks
+from orders.schedule import Schedule
+from orders.sql import SqlStore
+from orders.store import Joined
+
+if TYPE_CHECKING:
+    from flask_sqlalchemy import SQLAlchemy
+
+    from orders.contrib.flask.extension import Orders
+
+
+@dataclass(frozen=True)
+class Database:
+    """Flask-SQLAlchemy, and its engine on the database that orders are in."""
+
+    db: SQLAlchemy
+    engine: sa.Engine
+    model: type[Any] | None
+
+    @classmethod
+    def of(cls, app: Flask, db: SQLAlchemy | None, model: type[Any] | None) -> Self | None:
+        """Return the database of an app; None if it does not use Flask-SQLAlchemy for orders.
+
+        Raises:
+            ConfigError: Flask-SQLAlchemy does not know the app, or not the database of the model.
+        """
+        known: SQLAlchemy | None = app.extensions.get("sqlalchemy")
+        if db is None and model is None:
+            return None
+        if known is None or (db is not None and db is not known):
+            raise ConfigError(f"the app {app.name!r} is not known to Flask-SQLAlchemy: call db.init_app(app) before")
+        key = settings.bind_key(model)
+        with app.app_context():
+            engines = known.engines
+        if key not in engines:
+            raise ConfigError(
+                "SQLALCHEMY_DATABASE_URI is not set: orders are in the default database"
+                if key is None
+                else f"SQLALCHEMY_BINDS has no {key!r}, which is the __bind_key__ of the model of orders"
+            )
+        return cls(known, engines[key], model)
+
+    @property
+    def for_workers(self) -> sa.Engine | None:
+        """The engine for transactions of our own; None for one of their own.
+
+        Of MySQL these need another isolation level and time zone than the shop's pages may want.
+        """
+        return None if self.engine.dialect.name in MYSQL else self.engine
+
+    def writing(self) -> Joined:
+        """Return what `OrderExpiry.enqueue` waits for."""
+        return transactions.writing(self.db, self.engine)
+
+    def joined(self) -> Joined:
+        """Return what a payment joins."""
+        return transactions.joined(self.db, self.engine)
+
+
+@dataclass(frozen=True)
+class AppState:
+    """What stands in ``app.extensions["orders"]``."""
+
+    extension: Orders
+    expiry: OrderExpiry
+    store: SqlStore
+    database: Database | None
+
+    @classmethod
+    def of(cls, extension: Orders, app: Flask, db: SQLAlchemy | None, model: type[Any] | None) -> Self:
+        """Return what an app has, from its configuration.
+
+        Raises:
+            ConfigError: something is wrong with that.
+        """
+        database = Database.of(app, db, model)
+        read = settings.read(app.config, engine=database.engine if database else None, model=model)
+        hooks = Hooks()
+        store = SqlStore(read, hooks=hooks, engine=database.for_workers if database else None)
+        if database:
+            transactions.watch(database.engine)
+        expiry = OrderExpiry(read, Schedule.connect(read), store, hooks=hooks)
+        return cls(extension, expiry, store, database)
+
+    def refresh(self, joined: Joined | None = None) -> None:
+        """Have ``db.session`` load orders again: one was changed beneath it, unless it was itself what was joined."""
+        if self.database and self.database.model is not None and not isinstance(joined, Session | scoped_session):
+            transactions.refresh(self.database.db, self.database.model)

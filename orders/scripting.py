@@ -1,0 +1,91 @@
+"""How the schedule's scripts are called: their keys, their arguments, how long to wait, what an error means.
+
+`orders.schedule.Schedule` and `orders.async_schedule.AsyncSchedule` say the same to Redis, each in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis import exceptions
+
+from orders import ids
+from orders.config import mask
+from orders.errors import ScheduleError, ScheduleUnavailable
+from orders.keys import Keys
+
+if TYPE_CHECKING:
+    from orders.config import Settings
+
+T = TypeVar("T")
+
+CHUNK = 1000
+"""Ids that one call of a script handles: Redis does nothing else meanwhile, for about a millisecond."""
+
+TIMEOUT = 5.0
+"""Seconds to wait for Redis, to connect and for an answer, unless the URL says ``?socket_timeout=``."""
+
+RETRIED = (exceptions.ConnectionError,)
+"""What is tried once more: a connection that was closed. A Redis that hangs is not asked twice."""
+
+
+class Scripts:
+    """The scripts, on the keys of one schedule."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.keys = keys = Keys(settings.key)
+        self.offset = settings.score_offset
+        tried = [keys.schedule, keys.attempts, keys.failures]
+        self._keys = {
+            "enqueue": [*tried, keys.dead],
+            "adopt": [keys.schedule, keys.dead, keys.stats],
+            "claim": [keys.schedule, keys.attempts, keys.stats, keys.leases],
+            "start": [keys.schedule, keys.attempts],
+            "settle": [*tried, keys.stats],
+            "reschedule": tried,
+            "bury": [*tried, keys.dead, keys.stats],
+            "remove": [*tried, keys.dead],
+            "retry": [*tried, keys.dead],
+        }
+
+    def keys_of(self, name: str) -> Sequence[str]:
+        """Return the keys of a script, as its header lists them."""
+        return self._keys[name]
+
+    def source(self, name: str) -> str:
+        """Return a script."""
+        return (files("orders") / "scripts" / f"{name}.lua").read_text()
+
+    def score(self, instant: float) -> str:
+        """Return the score of an instant in Unix seconds."""
+        return f"{instant - self.offset:.6f}"
+
+    def pairs(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
+        """Return the arguments for ids and their instants: score, id, score, id."""
+        return [part for order_id, due in entries for part in (self.score(due), ids.encode(order_id))]
+
+    def members(self, order_ids: Iterable[str]) -> list[Any]:
+        """Return the arguments for ids."""
+        return list(map(ids.encode, order_ids))
+
+
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield items in lists of at most `CHUNK`."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turn redis-py's errors into ours."""
+    try:
+        yield
+    except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError) as error:
+        raise ScheduleUnavailable(f"Redis at ORDERS_REDIS_URL {mask(settings.redis_url)}: {error}") from error
+    except exceptions.RedisError as error:
+        raise ScheduleError(f"Redis refused a command on the key {settings.key!r}: {error}") from error
