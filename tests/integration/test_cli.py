@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from orders import api
 from orders.cli import app, main
 from orders.embedded import free_port
 from orders.errors import ExpiryFailed, InvalidDeadline
@@ -221,6 +222,7 @@ def test_a_sweep_by_hand_calls_the_hooks_of_the_shop(
     # then the guard was asked, and the stock is back
     module = sys.modules["hooks_of_a_sweep"]
     assert (module.asked, module.released) == (["42"], ["42"])
+    api.current().close()
 
 
 def test_pay_tells_the_verdict(shop: Shop) -> None:
