@@ -149,6 +149,7 @@ def retry_in_the_admin(page: Page, shop: OpenShop, shoot: Shoot) -> None:
     page.goto("/admin/shop/product/")
     page.locator("#result_list tr", has_text="Cracked bowl").locator("input[name$=is_broken]").uncheck()
     page.get_by_role("button", name="Save").click()
+    expect(page.locator(".messagelist")).to_contain_text("changed")
     page.goto("/admin/order_expiry/schedule/?where=dead")
     letter.get_by_role("checkbox").check()
     page.locator("select[name=action]").select_option("retry")

@@ -152,10 +152,10 @@ class Deployment:
     @contextmanager
     def supervised(self, **options: str) -> Iterator[None]:
         """Run a worker that is started anew when it dies, as a supervisor does."""
-        is_over = Event()
+        worker, is_over = self.worker(**options), Event()
 
         def supervise() -> None:
-            worker = self.worker(**options)
+            nonlocal worker
             while not is_over.wait(0.1):
                 if worker.poll() is not None:
                     worker = self.worker(**options)
