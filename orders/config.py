@@ -20,6 +20,9 @@ from orders.errors import ConfigError
 
 PREFIX = "ORDERS_"
 
+MAX_SHARDS = 1024
+"""What ``ORDERS_SHARDS`` is at most: a Redis Cluster has at most a thousand nodes."""
+
 _YEAR = 366 * 86400
 _SECONDS = "a number of seconds above 0, at most a year"
 _COUNT = "a whole number from 1 to 100,000,000"
@@ -77,6 +80,7 @@ class Settings(BaseSettings):
         description="the SQLAlchemy URL of a PostgreSQL, MySQL, MariaDB or SQLite database",
     )
     key: str = Field("orders", min_length=1, max_length=255, description="a name of 1 to 255 characters")
+    shards: int = Field(1, ge=1, le=MAX_SHARDS, description=f"a whole number from 1 to {MAX_SHARDS:,}")
     score: Literal["deadline", "created"] = Field("deadline", description="deadline or created")
     timeout: Seconds = 1800
     sweep_interval: Seconds = 10

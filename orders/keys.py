@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zlib import crc32
+
+
+_NO_BRACES = str.maketrans("", "", "{}")
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one schedule. All share one cluster slot, so that one script may touch them together."""
+    """The keys of one sorted set. All share one cluster slot, so that one script may touch them together."""
 
     schedule: str
     """Sorted set: order id → deadline, or the end of its lease. The only key that others may write to."""
+
+    def shard(self, number: int) -> Keys:
+        """Return the keys of a shard, which have a cluster slot of their own: ``{orders:3}``, ``{orders:3}:dead``."""
+        return Keys(f"{{{self.schedule.translate(_NO_BRACES)}:{number}}}")
 
     @property
     def attempts(self) -> str:
@@ -46,3 +54,8 @@ class Keys:
         # "{orders}:attempts" hashes like "orders"; a name with a hash tag of its own keeps it.
         has_tag = 0 <= self.schedule.find("{") < self.schedule.find("}") - 1
         return f"{self.schedule}:{name}" if has_tag else f"{{{self.schedule}}}:{name}"
+
+
+def home(member: bytes, shards: int) -> int:
+    """Return the shard that an id belongs to: its CRC-32, as zlib, PHP, Ruby and MySQL compute it, modulo the shards."""
+    return crc32(member) % shards

@@ -8,17 +8,18 @@ Each verb is one Lua script in `scripts/`, so each is atomic, and one round trip
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from orders import ids
+from orders.entries import Claim, Claimed, Entry, Listed, Move, Resident, Standing
 from orders.scripting import CHUNK, RETRIED, TIMEOUT, Scripts, chunks, translated
 
 if TYPE_CHECKING:
@@ -27,99 +28,27 @@ if TYPE_CHECKING:
 TRIED_BEFORE = -1
 """What `Schedule.start` says of an id that it has not started, because it is not new."""
 
+COUNTED = ("scheduled", "due", "started", "dead")
+"""What `Schedule.stats` counts of a `Standing`."""
+
 LEASES = 1000
 """Leases that `Schedule.standing` tells apart from deadlines: the newest, one for each claim that found something."""
 
 
-class Claimed(NamedTuple):
-    """An id that this claim leased."""
-
-    order_id: str
-    due: float
-    """Its deadline as the schedule had it, or the end of the lease that has run out: Unix seconds."""
-    attempts: int
-    """How many attempts at it were started before, and did not end well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one call of `Schedule.claim` took."""
-
-    now: float
-    """Redis's clock, in Unix seconds."""
-    lease: float
-    """The fencing token of all its ids, as a score."""
-    lease_ends: float
-    """The instant that the token stands for, in Unix seconds."""
-    claimed: Sequence[Claimed]
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Where an id goes in the schedule."""
-
-    order_id: str
-    due: float
-    attempts: int = 0
-    """The attempts that count from now on."""
-    failure: dict[str, Any] | None = None
-    """Why it goes there, if an attempt failed: "error", "at", and "retry_at", the same as *due* (Unix seconds)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the schedule knows about one id."""
-
-    now: float
-    """Redis's clock, in Unix seconds."""
-    due: float | None
-    """The instant of its score, in Unix seconds; None if it is not scheduled."""
-    attempts: int
-    """How many attempts were started and did not end well."""
-    failure: dict[str, Any] | None
-    """The error of the last one."""
-    letter: dict[str, Any] | None
-    """Its dead letter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How the schedule stands. Ranks count from 0, lowest score first, and hold until the next change."""
-
-    now: float
-    """Redis's clock, in Unix seconds."""
-    scheduled: int
-    """How many ids there are."""
-    due: int
-    """How many of them have a score that has passed: the ranks below."""
-    leased: Sequence[range]
-    """The ranks of those that a claim holds, in order."""
-    dead: int
-    """How many dead letters there are."""
-    swept_at: float | None
-    """When the last sweep claimed, in Unix seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One id in a list."""
-
-    order_id: str
-    due: float
-    """The instant of its score, in Unix seconds."""
-    attempts: int
-    """How many attempts were started and did not end well."""
-    failure: dict[str, Any] | None
-    """The error of the last one."""
-
-
 class Schedule:
-    """The sorted set and what stands beside it. Safe to share between threads; processes connect anew."""
+    """The sorted set and what stands beside it. Safe to share between threads; processes connect anew.
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    Args:
+        redis: where it is.
+        settings: the settings.
+        number: which shard of a schedule that has several, from 0; None for the sorted set named ``ORDERS_KEY``.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings, number: int | None = None) -> None:
+        self.number = number
         self._redis = redis
         self._settings = settings
-        self._scripts = Scripts(settings)
+        self._scripts = Scripts(settings, number)
         self._keys = self._scripts.keys
         self._enqueue = self._script("enqueue")
         self._adopt = self._script("adopt")
@@ -130,6 +59,12 @@ class Schedule:
         self._bury = self._script("bury")
         self._remove = self._script("remove")
         self._retry = self._script("retry")
+        self._now = self._script("now")
+        self._entry = self._script("entry")
+        self._standing = self._script("standing")
+        self._peek = self._script("peek")
+        self._arrive = self._script("arrive")
+        self._leave = self._script("leave")
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -142,6 +77,19 @@ class Schedule:
             protocol=2,
         )
         return cls(client, settings)
+
+    @property
+    def shards(self) -> Sequence[Schedule]:
+        """The sorted sets that are swept, each on its own: this one, if it is no `orders.sharding.ShardedSchedule`."""
+        return (self,)
+
+    def shard(self, number: int | None) -> Schedule:
+        """Return the sorted set that a `Lease` holds in."""
+        return self if number == self.number else Schedule(self._redis, self._settings, number)
+
+    def sets(self) -> Sequence[Schedule]:
+        """Return all sorted sets that may hold something."""
+        return self.shards
 
     def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
@@ -216,9 +164,7 @@ class Schedule:
 
     def now(self) -> float:
         """Return Redis's clock, in Unix seconds."""
-        with translated(self._settings):
-            seconds, microseconds = self._redis.time()
-        return seconds + microseconds / 1e6
+        return _instant(self._now([]))
 
     def uncovered(self, order_ids: Sequence[str]) -> list[str]:
         """Return those ids that are neither scheduled nor buried: what `adopt` would add."""
@@ -244,17 +190,10 @@ class Schedule:
 
     def entry(self, order_id: str) -> Entry:
         """Return what is known here about one id."""
-        member, keys = ids.encode(order_id), self._keys
-        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.time()
-            pipeline.zscore(keys.schedule, member)
-            pipeline.hget(keys.attempts, member)
-            pipeline.hget(keys.failures, member)
-            pipeline.hget(keys.dead, member)
-            (seconds, microseconds), score, attempts, failure, letter = pipeline.execute()
+        time, score, attempts, failure, letter = self._entry([ids.encode(order_id)])
         return Entry(
-            now=seconds + microseconds / 1e6,
-            due=None if score is None else score + self._offset,
+            now=_instant(time),
+            due=None if score is None else float(score) + self._offset,
             attempts=int(attempts or 0),
             failure=failure and json.loads(failure),
             letter=letter and json.loads(letter),
@@ -276,31 +215,16 @@ class Schedule:
         ]
 
     def standing(self) -> Standing:
-        """Return how the schedule stands: two round trips, O(log N) for each lease that runs, at most `LEASES`."""
-        keys = self._keys
-        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.time()
-            pipeline.zrange(keys.leases, -LEASES, -1)
-            pipeline.hlen(keys.dead)
-            pipeline.hget(keys.stats, "swept_at")
-            (seconds, microseconds), tokens, dead, swept_at = pipeline.execute()
-            now = seconds + microseconds / 1e6
-            running = [token for token in tokens if float(token) + self._offset > now]
-            pipeline.zcard(keys.schedule)
-            pipeline.zcount(keys.schedule, "-inf", self._score(now))
-            for token in running:
-                pipeline.zcount(keys.schedule, "-inf", b"(" + token)
-                pipeline.zcount(keys.schedule, token, token)
-            scheduled, due, *counted = pipeline.execute()
+        """Return how the schedule stands: O(log N) for each lease that runs, at most `LEASES`."""
+        now, scheduled, due, started, dead, leased, counted = self._standing([self._offset, LEASES])
         return Standing(
-            now=now,
+            now=float(now),
             scheduled=scheduled,
             due=due,
-            leased=[
-                range(first, first + held) for first, held in zip(counted[::2], counted[1::2], strict=True) if held
-            ],
+            leased=[range(first, first + held) for first, held in zip(leased[::2], leased[1::2], strict=True)],
             dead=dead,
-            swept_at=swept_at and float(swept_at),
+            started=started,
+            counters={name.decode(): float(value) for name, value in zip(counted[::2], counted[1::2], strict=True)},
         )
 
     def ranked(self, ranks: Sequence[range]) -> list[Listed]:
@@ -366,18 +290,33 @@ class Schedule:
 
     def stats(self) -> dict[str, float]:
         """Return how many are scheduled, due, started and dead, and what the scripts have counted so far."""
-        keys = self._keys
-        horizon = self._score(self.now())
-        with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.zcard(keys.schedule)
-            pipeline.zcount(keys.schedule, "-inf", horizon)
-            pipeline.hlen(keys.attempts)
-            pipeline.hexists(keys.attempts, "")  # what `start.lua` adds is no order
-            pipeline.hlen(keys.dead)
-            pipeline.hgetall(keys.stats)
-            scheduled, due, started, is_padded, dead, counted = pipeline.execute()
-        counters = {name.decode(): float(value) for name, value in counted.items()}
-        return {"scheduled": scheduled, "due": due, "started": started - is_padded, "dead": dead} | counters
+        totals: Counter[str] = Counter()
+        for found in (each.standing() for each in self.sets()):
+            for name, number in [*((name, getattr(found, name)) for name in COUNTED), *found.counters.items()]:
+                is_moment = name.endswith("_at") and name in totals
+                totals[name] = min(totals[name], number) if is_moment else totals[name] + number
+        return dict(totals)
+
+    def peek(self) -> list[Resident]:
+        """Return up to `CHUNK` of the ids that are here, and of the dead letters, as they are; see `arrive`."""
+        found, attempts, failures, letters = self._peek([CHUNK])
+        scheduled = zip(found[::2], found[1::2], attempts, failures, strict=True)
+        return [
+            *(Resident(member, score, tried or b"", failure or b"", b"") for member, score, tried, failure in scheduled),
+            *(Resident(member, b"", b"", b"", letter) for member, letter in zip(*[iter(letters)] * 2, strict=True)),
+        ]
+
+    def arrive(self, residents: Sequence[Resident]) -> None:
+        """Take in what `peek` has found in another sorted set."""
+        for chunk in chunks(residents):
+            self._arrive([part for resident in chunk for part in resident])
+
+    def leave(self, residents: Sequence[Resident]) -> int:
+        """Take out what has arrived elsewhere, where it is still as it was; return how many there were."""
+        return sum(
+            self._leave([part for found in chunk for part in (found.member, found.score, found.letter)])
+            for chunk in chunks(residents)
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -403,3 +342,8 @@ class Schedule:
                 return self._redis.evalsha(script.sha, len(keys), *keys, *args)
             except exceptions.NoScriptError:
                 return cast("Any", script(keys=keys, args=args))  # which loads it first
+
+
+def _instant(time: Sequence[Any]) -> float:
+    seconds, microseconds = time
+    return int(seconds) + int(microseconds) / 1e6

@@ -34,10 +34,16 @@ RETRIED = (exceptions.ConnectionError,)
 
 
 class Scripts:
-    """The scripts, on the keys of one schedule."""
+    """The scripts, on the keys of one sorted set.
 
-    def __init__(self, settings: Settings) -> None:
-        self.keys = keys = Keys(settings.key)
+    Args:
+        settings: the settings.
+        shard: which one, from 0; None for the sorted set that is named ``ORDERS_KEY``.
+    """
+
+    def __init__(self, settings: Settings, shard: int | None = None) -> None:
+        keys = Keys(settings.key)
+        self.keys = keys = keys if shard is None else keys.shard(shard)
         self.offset = settings.score_offset
         tried = [keys.schedule, keys.attempts, keys.failures]
         self._keys = {
@@ -50,6 +56,12 @@ class Scripts:
             "bury": [*tried, keys.dead, keys.stats],
             "remove": [*tried, keys.dead],
             "retry": [*tried, keys.dead],
+            "now": [keys.schedule],
+            "entry": [*tried, keys.dead],
+            "standing": [keys.schedule, keys.attempts, keys.dead, keys.stats, keys.leases],
+            "peek": [*tried, keys.dead],
+            "arrive": [*tried, keys.dead],
+            "leave": [*tried, keys.dead],
         }
 
     def keys_of(self, name: str) -> Sequence[str]:

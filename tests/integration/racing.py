@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ ITEMS = sa.text("SELECT product, sum(units) AS units FROM items WHERE order_id I
 )
 RELEASE = sa.text("UPDATE stock SET units = units + :units WHERE product = :product")
 CANCEL = sa.text("UPDATE orders SET status = 'cancelled' WHERE id = :id AND status = 'pending'")
+READY = 60.0
+"""Seconds that a process has to start."""
 SEE = sa.text("INSERT INTO seen VALUES (:event_id, :order_id, :kind)")
 
 
@@ -58,9 +61,9 @@ def releasing(adapter: Adapter) -> Callable[[Any, Sequence[Any]], None]:
 
 
 class Rivals:
-    """Threads that do at random, until a moment, what people and workers do."""
+    """Threads that do at random, for some seconds, what people and workers do."""
 
-    def __init__(self, settings: Settings, orders: int, until: float, seed: int, adapter: Adapter) -> None:
+    def __init__(self, settings: Settings, orders: int, seed: int, adapter: Adapter) -> None:
         self._adapter = adapter
         self._hooks = Hooks()
         self._hooks.on_expire(releasing(adapter))
@@ -69,11 +72,12 @@ class Rivals:
         store, schedule = adapter.store(settings, hooks=self._hooks), Schedule.connect(settings)
         self._expiry = adapter.expiry(settings, schedule, store, hooks=self._hooks)
         self._orders = orders
-        self._until = until
+        self._until = 0.0
         self._seed = seed
         self.account = Account()
 
-    def run(self) -> None:
+    def run(self, seconds: float) -> None:
+        self._until = time.time() + seconds
         rivals: list[Callable[[random.Random], None]] = [
             self._pay,
             self._pay,
@@ -157,11 +161,15 @@ class Rivals:
             connection.execute(SEE, seen)
 
 
-def race(settings: dict[str, Any], orders: int, until: float, seed: int, account: str, name: str) -> None:
-    """Run in a process of its own; write down what was done."""
+def race(
+    settings: dict[str, Any], orders: int, seconds: float, begins: Barrier, seed: int, account: str, name: str
+) -> None:
+    """Run in a process of its own, once all are ready and the shop is open; write down what was done."""
     given = Settings(**settings)
     with opened(name, given) as adapter:
-        rivals = Rivals(given, orders, until, seed, adapter)
-        rivals.run()
+        rivals = Rivals(given, orders, seed, adapter)
+        begins.wait(READY)
+        begins.wait(READY)
+        rivals.run(seconds)
     told = {"acts": rivals.account.acts, "payments": rivals.account.payments}
     Path(account).write_text(json.dumps(told))

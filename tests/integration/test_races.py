@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from orders.config import Settings
 from orders.embedded import EmbeddedRedis
 from tests.conftest import Shop
-from tests.integration.racing import race, releasing
+from tests.integration.racing import READY, race, releasing
 
 ORDERS, PRODUCTS, PROCESSES, SECONDS, UNITS = 300, 5, 3, 7.0, 10_000
 
@@ -97,16 +97,18 @@ def test_every_order_ends_once_and_the_books_balance(
     shop.hooks.on_expire(releasing(shop.adapter))
     accounts = [tmp_path / f"{number}.json" for number in range(PROCESSES)]
     given = settings.model_dump(include=settings.model_fields_set)
-    open_shop(shop)
-    until = time.time() + SECONDS
     spawn = multiprocessing.get_context("spawn")
+    begins = spawn.Barrier(PROCESSES + 1)
     processes = [
-        spawn.Process(target=race, args=(given, ORDERS, until, seed, str(account), shop.adapter.name))
+        spawn.Process(target=race, args=(given, ORDERS, SECONDS, begins, seed, str(account), shop.adapter.name))
         for seed, account in enumerate(accounts)
     ]
     # when all of them do to the same orders what they can
     for process in processes:
         process.start()
+    begins.wait(READY)
+    open_shop(shop)
+    begins.wait(READY)
     for process in processes:
         process.join(SECONDS + 60)
         assert process.exitcode == 0

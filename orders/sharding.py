@@ -1,0 +1,161 @@
+"""Several sorted sets that are one schedule (``ORDERS_SHARDS``): for more ids than one Redis holds, or one core serves.
+
+An id belongs to the shard that `orders.keys.home` names. Each shard is a `Schedule` of its own, in a cluster slot of its
+own, and is swept on its own. The sorted set that is named ``ORDERS_KEY`` is an inbox then: a plain ``ZADD`` from another
+language still works, and each sweep moves what it finds there to where it belongs. So does it with shards that are no
+longer in use, because the number of shards was changed.
+
+Nothing depends on an id being in one sorted set only: one that is in two is due twice, and the second time its row is
+final. So a move need not be atomic across servers: it adds first, and takes out then.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis import Redis
+
+from orders import ids
+from orders.config import MAX_SHARDS
+from orders.entries import Entry, Resident
+from orders.keys import home
+from orders.schedule import Schedule
+
+if TYPE_CHECKING:
+    from orders.config import Settings
+
+T = TypeVar("T")
+
+MOST = "shards"
+"""What is noted beside the counters of the sorted set ``ORDERS_KEY``: the most shards that there ever were."""
+
+
+def connect(settings: Settings) -> Schedule:
+    """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
+    return (ShardedSchedule if settings.shards > 1 else Schedule).connect(settings)
+
+
+class ShardedSchedule(Schedule):
+    """Several shards as one schedule. What concerns a lease is done with the `shard` that it holds in."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        super().__init__(redis, settings)
+        self._inbox = Schedule(redis, settings)
+        self._shards = tuple(Schedule(redis, settings, number) for number in range(settings.shards))
+
+    @property
+    def shards(self) -> Sequence[Schedule]:
+        """The shards."""
+        return self._shards
+
+    def shard(self, number: int | None) -> Schedule:
+        """Return a shard, perhaps one that is no longer in use; with None, the inbox."""
+        if number is None:
+            return self._inbox
+        return self._shards[number] if number < len(self._shards) else super().shard(number)
+
+    def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
+        """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
+        return sum(shard.enqueue(part) for shard, part in self._split(entries, _first))
+
+    def adopt(self, entries: Iterable[tuple[str, float]]) -> int:
+        """Schedule ids that are neither scheduled nor buried; return how many there were."""
+        return sum(shard.adopt(part) for shard, part in self._split(entries, _first))
+
+    def remove(self, order_ids: Iterable[str]) -> int:
+        """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
+        return sum(shard.remove(part) for shard, part in self._split(order_ids, _itself))
+
+    def retry(self, order_ids: Iterable[str]) -> list[str]:
+        """Schedule dead letters again, due now, with all their attempts; return those ids that were buried."""
+        return [order_id for shard, part in self._split(order_ids, _itself) for order_id in shard.retry(part)]
+
+    def drop(self, order_ids: Iterable[str]) -> int:
+        """Forget dead letters; return how many there were."""
+        return sum(shard.drop(part) for shard, part in self._split(order_ids, _itself))
+
+    def uncovered(self, order_ids: Sequence[str]) -> list[str]:
+        """Return those ids that are neither scheduled nor buried: what `adopt` would add."""
+        return [order_id for shard, part in self._split(order_ids, _itself) for order_id in shard.uncovered(part)]
+
+    def entry(self, order_id: str) -> Entry:
+        """Return what is known about one id: where it belongs or, if nothing is, in the inbox."""
+        known = self._home(order_id).entry(order_id)
+        return self._inbox.entry(order_id) if known.due is None and known.letter is None else known
+
+    def dead(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the dead letters: id and letter, in no order. One that is buried meanwhile may be missed."""
+        return chain.from_iterable(each.dead() for each in self.sets())
+
+    def due(self, *, ahead: float = 0.0) -> int:
+        """Return how many ids fall due before now plus *ahead* seconds, leases that have run out included."""
+        return sum(each.due(ahead=ahead) for each in self.sets())
+
+    def swept_at(self) -> float | None:
+        """Return when that shard was swept that was not for the longest time; None if there is one that never was."""
+        swept = [shard.swept_at() for shard in self._shards]
+        return None if None in swept else min(at for at in swept if at is not None)
+
+    def sets(self) -> Sequence[Schedule]:
+        """Return all sorted sets that may hold something: the shards, the inbox, and shards no longer in use."""
+        return [*self._shards, self._inbox, *_retired(self)]
+
+    def _home(self, order_id: str) -> Schedule:
+        return self._shards[home(ids.encode(order_id), len(self._shards))]
+
+    def _split(self, items: Iterable[T], id_of: Callable[[T], str]) -> Iterator[tuple[Schedule, list[T]]]:
+        parts: dict[int, list[T]] = defaultdict(list)
+        for item in items:
+            parts[home(ids.encode(id_of(item)), len(self._shards))].append(item)
+        return ((self._shards[number], part) for number, part in parts.items())
+
+
+def rehome(schedule: Schedule, *, is_over: Callable[[], bool] = lambda: False) -> int:
+    """Move to where it belongs what is in the inbox, and in shards that are no longer in use.
+
+    Args:
+        schedule: the schedule.
+        is_over: tells, after each 1,000, whether to stop; the next call goes on.
+
+    Returns:
+        How many ids and dead letters were moved.
+
+    Raises:
+        ScheduleError: Redis failed. Nothing is lost, and calling again is safe.
+    """
+    shards = schedule.shards
+    if len(shards) > (schedule.noted(MOST) or 1):
+        schedule.note(MOST, len(shards))
+    sources = [schedule.shard(None)] if len(shards) > 1 else []
+    return sum(_empty(source, shards, is_over) for source in (*sources, *_retired(schedule)))
+
+
+def _retired(schedule: Schedule) -> Sequence[Schedule]:
+    """Return the shards that are no longer in use."""
+    most = min(int(schedule.noted(MOST) or 0), MAX_SHARDS)
+    in_use = len(schedule.shards)
+    return [schedule.shard(number) for number in range(in_use if in_use > 1 else 0, most)]
+
+
+def _empty(source: Schedule, shards: Sequence[Schedule], is_over: Callable[[], bool]) -> int:
+    moved = 0
+    source.note("swept_at", None)  # nobody claims from it: it must not look as if somebody had stopped to
+    while (found := source.peek()) and not is_over():
+        parts: dict[int, list[Resident]] = defaultdict(list)
+        for resident in found:
+            parts[home(resident.member, len(shards))].append(resident)
+        for number, part in parts.items():
+            shards[number].arrive(part)
+            moved += source.leave(part)
+    return moved
+
+
+def _first(entry: tuple[str, float]) -> str:
+    return entry[0]
+
+
+def _itself(order_id: str) -> str:
+    return order_id
