@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from orders.scripting import RETRIED, TIMEOUT, Scripts, chunks, translated
+from orders.scripting import RETRIED, TIMEOUT, Scripts, chunks, split, translated
 
 if TYPE_CHECKING:
     from orders.config import Settings
+
+T = TypeVar("T")
 
 CONNECTIONS = 16
 """Connections that one event loop opens at most. Who finds none free waits for one, as long as for Redis."""
 
 
 class AsyncSchedule:
-    """The sorted set, for the tasks of one event loop."""
+    """The sorted set, or the shards, for the tasks of one event loop."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
-        self._scripts = scripts = Scripts(settings)
-        self._enqueue = redis.register_script(scripts.source("enqueue"))
-        self._remove = redis.register_script(scripts.source("remove"))
+        shards = range(settings.shards) if settings.shards > 1 else (None,)
+        self._shards = [Scripts(settings, number) for number in shards]
+        self._enqueue = redis.register_script(self._shards[0].source("enqueue"))
+        self._remove = redis.register_script(self._shards[0].source("remove"))
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -44,19 +48,29 @@ class AsyncSchedule:
 
     async def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
-        pairs = [self._scripts.pairs(chunk) for chunk in chunks(entries)]
-        return sum([await self._run("enqueue", self._enqueue, arguments) for arguments in pairs])
+        added = 0
+        for scripts, part in self._split(entries, itemgetter(0)):
+            for chunk in chunks(part):
+                added += await self._run("enqueue", self._enqueue, scripts, scripts.pairs(chunk))
+        return added
 
     async def remove(self, order_ids: Iterable[str]) -> int:
         """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
-        members = [self._scripts.members(chunk) for chunk in chunks(order_ids)]
-        return sum([await self._run("remove", self._remove, arguments) for arguments in members])
+        removed = 0
+        for scripts, part in self._split(order_ids, str):
+            for chunk in chunks(part):
+                removed += await self._run("remove", self._remove, scripts, scripts.members(chunk))
+        return removed
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
 
-    async def _run(self, name: str, script: Any, arguments: Sequence[Any]) -> int:
+    def _split(self, items: Iterable[T], id_of: Callable[[T], str]) -> Iterator[tuple[Scripts, list[T]]]:
+        parts = split(items, len(self._shards), id_of)
+        return ((self._shards[number], part) for number, part in parts.items())
+
+    async def _run(self, name: str, script: Any, scripts: Scripts, arguments: Sequence[Any]) -> int:
         with translated(self._settings):
-            changed: int = await script(keys=self._scripts.keys_of(name), args=arguments)
+            changed: int = await script(keys=scripts.keys_of(name), args=arguments)
             return changed

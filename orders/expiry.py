@@ -14,6 +14,7 @@ from orders.attempt import Attempt
 from orders.clock import Clock, SystemClock, resolve_deadline
 from orders.config import Settings
 from orders.delivery import deliver, prune
+from orders.entries import Lease
 from orders.errors import InvalidDeadline
 from orders.explanation import Explanation, explain
 from orders.gathering import Gathering
@@ -25,6 +26,7 @@ from orders.reconciling import Reconciled, reconcile
 from orders.retrying import without_conflict
 from orders.schedule import Schedule
 from orders.settlement import FINAL
+from orders.sharding import connect_schedule
 from orders.sql import SqlStore
 from orders.store import Joined, OrderStore, Payment, State
 
@@ -71,7 +73,7 @@ class OrderExpiry:
     def connect(cls, settings: Settings | None = None, *, hooks: Hooks | None = None) -> Self:
         """Return the use cases on the Redis and the database of the settings, by default the environment's."""
         settings, hooks = settings or Settings(), hooks or Hooks()
-        return cls(settings, Schedule.connect(settings), SqlStore(settings, hooks=hooks), hooks=hooks)
+        return cls(settings, connect_schedule(settings), SqlStore(settings, hooks=hooks), hooks=hooks)
 
     def deadline(
         self,
@@ -179,12 +181,13 @@ class OrderExpiry:
         self._follow(session, take_out)
         return sum(removed) > 0
 
-    def expire(self, order_ids: Iterable[str], lease: float) -> dict[str, int]:
+    def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
         """Expire orders that a sweep has claimed, perhaps in one transaction with those of other threads.
 
         Args:
             order_ids: ids as the schedule has them.
             lease: the fencing token of the claim, as a score.
+            shard: where it holds; see `orders.entries.Lease`.
 
         Returns:
             How many orders ended how: an `orders.store.Outcome`, "stale" if the lease was lost, "retried", "buried".
@@ -197,7 +200,7 @@ class OrderExpiry:
             ConfigError: its driver is not installed. Likewise.
             ScheduleError: Redis failed. What is not settled is claimed again when its lease has run out.
         """
-        return self._gathering.expire(list(order_ids), lease)
+        return self._gathering.expire(list(order_ids), Lease(lease, shard))
 
     def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Deliver events to the handlers; see `orders.delivery.deliver`."""
@@ -253,9 +256,15 @@ class OrderExpiry:
     def guard(self, guard: Guard) -> None:
         self._guard = guard
 
-    def _attempt(self, lease: float) -> Attempt:
+    def _attempt(self, lease: Lease) -> Attempt:
         return Attempt(
-            self.schedule, self.store, self.guard, self.settings, lease, sleep=self._sleep, jitter=self._jitter
+            self.schedule.shard(lease.shard),
+            self.store,
+            self.guard,
+            self.settings,
+            lease.token,
+            sleep=self._sleep,
+            jitter=self._jitter,
         )
 
     def _event_hooks(self) -> Sequence[EventHook]:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from orders.entries import Entry
 from orders.errors import InvalidOrderId
 from orders.events import Event
-from orders.schedule import Entry, Schedule
+from orders.schedule import Schedule
 from orders.store import OrderStore, Row
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from threading import Condition, Lock
 from typing import cast
 
 from orders.attempt import Attempt
+from orders.entries import Lease
 from orders.errors import OrdersError
 from orders.scripting import CHUNK
 
@@ -42,7 +43,7 @@ class _Message:
     """What one thread has to expire."""
 
     order_ids: Sequence[str]
-    lease: float
+    lease: Lease
     asleep: Lock = field(default_factory=_held)
     """Held until its thread is to go on: a bare lock wakes in half of the time of an event."""
     leads: bool = False
@@ -58,7 +59,7 @@ class Gathering:
         attempt: makes one, for a lease.
     """
 
-    def __init__(self, attempt: Callable[[float], Attempt]) -> None:
+    def __init__(self, attempt: Callable[[Lease], Attempt]) -> None:
         self._attempt = attempt
         self._changed = Condition()
         """Its lock is for all that follows."""
@@ -70,7 +71,7 @@ class Gathering:
         self._usual = 1
         """How many messages the last attempt was for, batches aside."""
 
-    def expire(self, order_ids: Sequence[str], lease: float) -> dict[str, int]:
+    def expire(self, order_ids: Sequence[str], lease: Lease) -> dict[str, int]:
         """Expire orders, perhaps together with those of other threads; see `orders.expiry.OrderExpiry.expire`."""
         message = _Message(order_ids, lease)
         if self._is_to_lead(message):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zlib import crc32
 
-
 _NO_BRACES = str.maketrans("", "", "{}")
 
 
@@ -57,5 +56,5 @@ class Keys:
 
 
 def home(member: bytes, shards: int) -> int:
-    """Return the shard that an id belongs to: its CRC-32, as zlib, PHP, Ruby and MySQL compute it, modulo the shards."""
+    """Return the shard that an id belongs to: its CRC-32, which any language and database can compute, modulo them."""
     return crc32(member) % shards

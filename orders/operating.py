@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from heapq import nsmallest
+from heapq import merge, nsmallest
 from itertools import islice
 from typing import Any
 
 from orders import ids
+from orders.entries import Listed, Standing
 from orders.expiry import OrderExpiry
 from orders.explanation import Explanation, explain
-from orders.schedule import Listed, Schedule, Standing
+from orders.schedule import Schedule
 
-LETTERS = 5000
-"""Dead letters that a list reads: they have no order of their own, so a page needs them all. Beyond, it says so."""
+REACH = 5000
+"""Entries of a list that has no order of its own, so that a page needs all before it: of dead letters, and of several
+shards. What lies beyond is counted, and a page says so."""
 
 
 class Where(StrEnum):
@@ -62,32 +64,38 @@ class Page:
     total: int
     """How many orders stand there."""
     reachable: int
-    """How many of them the pages show: fewer than *total* only of more than `LETTERS` dead letters."""
+    """How many of them the pages show: fewer than *total* only of more than `REACH` dead letters, or with shards."""
 
 
 class Overview:
-    """How many orders stand where, at one moment."""
+    """How many orders stand where, at one moment.
 
-    def __init__(self, standing: Standing) -> None:
-        self.now = datetime.fromtimestamp(standing.now, UTC)
-        self.swept_ago = None if standing.swept_at is None else max(0.0, standing.now - standing.swept_at)
-        """Seconds since the last sweep claimed; None if none ever did."""
-        self._standing = standing
+    Args:
+        standings: how each sorted set stands.
+        swept: how many of them are swept: the first ones.
+    """
+
+    def __init__(self, standings: Sequence[Standing], swept: int) -> None:
+        self.now = datetime.fromtimestamp(standings[0].now, UTC)
+        self._standings = standings
+        self._swept = standings[:swept]
+
+    @property
+    def swept_ago(self) -> float | None:
+        """Seconds since the last sweep claimed, from the shard that waits longest; None if one was never swept."""
+        ago = [None if found.swept_at is None else max(0.0, found.now - found.swept_at) for found in self._swept]
+        return None if None in ago else max(seconds for seconds in ago if seconds is not None)
 
     @cached_property
     def counts(self) -> dict[Where, int]:
         """How many orders stand where."""
-        counted = {where: sum(map(len, self.ranks(where))) for where in (Where.PENDING, Where.DUE, Where.LEASED)}
-        return {**counted, Where.DEAD: self._standing.dead}
+        listed = (Where.PENDING, Where.DUE, Where.LEASED)
+        counted = {where: sum(len(span) for ranks in self.ranks(where) for span in ranks) for where in listed}
+        return {**counted, Where.DEAD: sum(found.dead for found in self._standings)}
 
-    def ranks(self, where: Where) -> Sequence[range]:
-        """Return the ranks in the sorted set of those that stand there, in order; not of dead letters."""
-        standing = self._standing
-        if where is Where.DUE:
-            return [range(standing.due)]
-        if where is Where.LEASED:
-            return standing.leased
-        return list(_without(range(standing.due, standing.scheduled), standing.leased))
+    def ranks(self, where: Where) -> Sequence[Sequence[range]]:
+        """Return the ranks, in each sorted set, of those that stand there, in order; not of dead letters."""
+        return [_ranks(found, where) for found in self._standings]
 
 
 class Operations:
@@ -114,7 +122,7 @@ class Operations:
         Raises:
             ScheduleError: Redis failed.
         """
-        return Overview(self._schedule.standing())
+        return Overview([each.standing() for each in self._schedule.sets()], len(self._schedule.shards))
 
     def page(self, where: Where, *, number: int = 1, size: int = 50, overview: Overview | None = None) -> Page:
         """Return a page of the orders that stand somewhere, the earliest first.
@@ -130,15 +138,15 @@ class Operations:
         """
         overview = overview or self.overview()
         total = overview.counts[where]
-        reachable = min(total, LETTERS) if where is Where.DEAD else total
+        listed = [] if where is Where.DEAD else list(zip(self._schedule.sets(), overview.ranks(where), strict=False))
+        reachable = total if len(listed) == 1 else min(total, REACH)
         pages = max(1, -(-reachable // size))
         number = min(max(number, 1), pages)
         first = (number - 1) * size
         if where is Where.DEAD:
             items = self._buried(first, size)
         else:
-            ranks = list(_cut(overview.ranks(where), first, size))
-            items = [_item(listed) for listed in self._schedule.ranked(ranks)] if ranks else []
+            items = [_item(found) for found in _listed(listed, first, size)]
         return Page(items, number, pages, total, reachable)
 
     def explain(self, order_id: str) -> Explanation:
@@ -201,7 +209,7 @@ class Operations:
         return self._expiry.schedule
 
     def _buried(self, first: int, size: int) -> list[Item]:
-        letters = islice(self._schedule.dead(), LETTERS)
+        letters = islice(self._schedule.dead(), REACH)
         oldest = nsmallest(first + size, letters, key=lambda found: (found[1]["buried_at"], found[0]))
         return [_letter(order_id, letter) for order_id, letter in oldest[first:]]
 
@@ -209,6 +217,23 @@ class Operations:
 def moment(instant: float) -> datetime | None:
     """Return an instant in Unix seconds as a datetime in UTC; None if no calendar has it. A score may be anything."""
     return datetime.fromtimestamp(instant, UTC) if 0 <= instant < 253_402_300_800 else None
+
+
+def _ranks(standing: Standing, where: Where) -> Sequence[range]:
+    if where is Where.DUE:
+        return [range(standing.due)]
+    if where is Where.LEASED:
+        return standing.leased
+    return list(_without(range(standing.due, standing.scheduled), standing.leased))
+
+
+def _listed(listed: Sequence[tuple[Schedule, Sequence[range]]], first: int, size: int) -> list[Listed]:
+    """Return a page of what stands at some ranks of one sorted set or, merged, of several."""
+    if len(listed) == 1:
+        [(one, ranks)] = listed
+        return one.ranked(list(_cut(ranks, first, size)))
+    heads = (each.ranked(list(_cut(ranks, 0, first + size))) for each, ranks in listed)
+    return list(islice(merge(*heads, key=lambda found: found.due), first, first + size))
 
 
 def _item(listed: Listed) -> Item:

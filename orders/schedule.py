@@ -233,7 +233,7 @@ class Schedule:
         with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
             for span in ranks:
                 pipeline.zrange(keys.schedule, span.start, span.stop - 1, withscores=True)
-            found = [entry for entries in pipeline.execute() for entry in entries]
+            found = [entry for entries in pipeline.execute() for entry in entries] if ranks else []
             if not found:
                 return []
             members = [member for member, _ in found]
@@ -301,9 +301,10 @@ class Schedule:
         """Return up to `CHUNK` of the ids that are here, and of the dead letters, as they are; see `arrive`."""
         found, attempts, failures, letters = self._peek([CHUNK])
         scheduled = zip(found[::2], found[1::2], attempts, failures, strict=True)
+        buried = zip(letters[::2], letters[1::2], strict=True)
         return [
-            *(Resident(member, score, tried or b"", failure or b"", b"") for member, score, tried, failure in scheduled),
-            *(Resident(member, b"", b"", b"", letter) for member, letter in zip(*[iter(letters)] * 2, strict=True)),
+            *(Resident(member, score, tried or b"", why or b"", b"") for member, score, tried, why in scheduled),
+            *(Resident(member, b"", b"", b"", letter) for member, letter in buried),
         ]
 
     def arrive(self, residents: Sequence[Resident]) -> None:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from itertools import islice
@@ -16,7 +17,7 @@ from redis import exceptions
 from orders import ids
 from orders.config import mask
 from orders.errors import ScheduleError, ScheduleUnavailable
-from orders.keys import Keys
+from orders.keys import Keys, home
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -90,6 +91,16 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, CHUNK)):
         yield chunk
+
+
+def split(items: Iterable[T], shards: int, id_of: Callable[[T], str]) -> Mapping[int, list[T]]:
+    """Return which items belong to which shard, by the ids that they have."""
+    if shards == 1:
+        return {0: list(items)}
+    parts: dict[int, list[T]] = defaultdict(list)
+    for item in items:
+        parts[home(ids.encode(id_of(item)), shards)].append(item)
+    return parts
 
 
 @contextmanager

@@ -24,9 +24,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from orders.config import mask
+from orders.entries import Move
 from orders.guarding import Reply
 from orders.hooks import Answer
-from orders.schedule import Move, Schedule
+from orders.schedule import Schedule
 from orders.store import Outcome, Verdict
 
 if TYPE_CHECKING:

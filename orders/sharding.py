@@ -1,9 +1,9 @@
-"""Several sorted sets that are one schedule (``ORDERS_SHARDS``): for more ids than one Redis holds, or one core serves.
+"""Several sorted sets that are one schedule (``ORDERS_SHARDS``): for more than one Redis holds, or one core serves.
 
-An id belongs to the shard that `orders.keys.home` names. Each shard is a `Schedule` of its own, in a cluster slot of its
-own, and is swept on its own. The sorted set that is named ``ORDERS_KEY`` is an inbox then: a plain ``ZADD`` from another
-language still works, and each sweep moves what it finds there to where it belongs. So does it with shards that are no
-longer in use, because the number of shards was changed.
+An id belongs to the shard that `orders.keys.home` names. Each shard is a `Schedule` of its own, in a cluster slot of
+its own, and is swept on its own. The sorted set that is named ``ORDERS_KEY`` is an inbox then: a plain ``ZADD`` from
+another language still works, and each sweep moves what it finds there to where it belongs. It does so with shards that
+are no longer in use, too, because the number of shards was changed.
 
 Nothing depends on an id being in one sorted set only: one that is in two is due twice, and the second time its row is
 final. So a move need not be atomic across servers: it adds first, and takes out then.
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import Redis
@@ -23,6 +24,7 @@ from orders.config import MAX_SHARDS
 from orders.entries import Entry, Resident
 from orders.keys import home
 from orders.schedule import Schedule
+from orders.scripting import split
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -33,7 +35,7 @@ MOST = "shards"
 """What is noted beside the counters of the sorted set ``ORDERS_KEY``: the most shards that there ever were."""
 
 
-def connect(settings: Settings) -> Schedule:
+def connect_schedule(settings: Settings) -> Schedule:
     """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
     return (ShardedSchedule if settings.shards > 1 else Schedule).connect(settings)
 
@@ -59,27 +61,27 @@ class ShardedSchedule(Schedule):
 
     def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
-        return sum(shard.enqueue(part) for shard, part in self._split(entries, _first))
+        return sum(shard.enqueue(part) for shard, part in self._split(entries, itemgetter(0)))
 
     def adopt(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids that are neither scheduled nor buried; return how many there were."""
-        return sum(shard.adopt(part) for shard, part in self._split(entries, _first))
+        return sum(shard.adopt(part) for shard, part in self._split(entries, itemgetter(0)))
 
     def remove(self, order_ids: Iterable[str]) -> int:
         """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
-        return sum(shard.remove(part) for shard, part in self._split(order_ids, _itself))
+        return sum(shard.remove(part) for shard, part in self._split(order_ids, str))
 
     def retry(self, order_ids: Iterable[str]) -> list[str]:
         """Schedule dead letters again, due now, with all their attempts; return those ids that were buried."""
-        return [order_id for shard, part in self._split(order_ids, _itself) for order_id in shard.retry(part)]
+        return [order_id for shard, part in self._split(order_ids, str) for order_id in shard.retry(part)]
 
     def drop(self, order_ids: Iterable[str]) -> int:
         """Forget dead letters; return how many there were."""
-        return sum(shard.drop(part) for shard, part in self._split(order_ids, _itself))
+        return sum(shard.drop(part) for shard, part in self._split(order_ids, str))
 
     def uncovered(self, order_ids: Sequence[str]) -> list[str]:
         """Return those ids that are neither scheduled nor buried: what `adopt` would add."""
-        return [order_id for shard, part in self._split(order_ids, _itself) for order_id in shard.uncovered(part)]
+        return [order_id for shard, part in self._split(order_ids, str) for order_id in shard.uncovered(part)]
 
     def entry(self, order_id: str) -> Entry:
         """Return what is known about one id: where it belongs or, if nothing is, in the inbox."""
@@ -101,15 +103,13 @@ class ShardedSchedule(Schedule):
 
     def sets(self) -> Sequence[Schedule]:
         """Return all sorted sets that may hold something: the shards, the inbox, and shards no longer in use."""
-        return [*self._shards, self._inbox, *_retired(self)]
+        return [*self._shards, self._inbox, *_retired(self, self.noted(MOST) or 1)]
 
     def _home(self, order_id: str) -> Schedule:
         return self._shards[home(ids.encode(order_id), len(self._shards))]
 
     def _split(self, items: Iterable[T], id_of: Callable[[T], str]) -> Iterator[tuple[Schedule, list[T]]]:
-        parts: dict[int, list[T]] = defaultdict(list)
-        for item in items:
-            parts[home(ids.encode(id_of(item)), len(self._shards))].append(item)
+        parts = split(items, len(self._shards), id_of)
         return ((self._shards[number], part) for number, part in parts.items())
 
 
@@ -127,35 +127,32 @@ def rehome(schedule: Schedule, *, is_over: Callable[[], bool] = lambda: False) -
         ScheduleError: Redis failed. Nothing is lost, and calling again is safe.
     """
     shards = schedule.shards
-    if len(shards) > (schedule.noted(MOST) or 1):
+    inbox = [schedule.shard(None)] if len(shards) > 1 else []
+    most = int(schedule.noted(MOST) or 1)
+    if len(shards) > most:
         schedule.note(MOST, len(shards))
-    sources = [schedule.shard(None)] if len(shards) > 1 else []
-    return sum(_empty(source, shards, is_over) for source in (*sources, *_retired(schedule)))
+    return sum(_empty(source, shards, is_over) for source in (*inbox, *_retired(schedule, most)))
 
 
-def _retired(schedule: Schedule) -> Sequence[Schedule]:
-    """Return the shards that are no longer in use."""
-    most = min(int(schedule.noted(MOST) or 0), MAX_SHARDS)
+def _retired(schedule: Schedule, most: float) -> Sequence[Schedule]:
+    """Return the shards that are no longer in use, of the most that there ever were."""
+    if most <= 1:
+        return []
     in_use = len(schedule.shards)
-    return [schedule.shard(number) for number in range(in_use if in_use > 1 else 0, most)]
+    return [schedule.shard(number) for number in range(in_use if in_use > 1 else 0, min(int(most), MAX_SHARDS))]
 
 
 def _empty(source: Schedule, shards: Sequence[Schedule], is_over: Callable[[], bool]) -> int:
     moved = 0
     source.note("swept_at", None)  # nobody claims from it: it must not look as if somebody had stopped to
-    while (found := source.peek()) and not is_over():
+    while not is_over() and (found := source.peek()):
+        before = moved
         parts: dict[int, list[Resident]] = defaultdict(list)
         for resident in found:
             parts[home(resident.member, len(shards))].append(resident)
         for number, part in parts.items():
             shards[number].arrive(part)
             moved += source.leave(part)
+        if moved == before:
+            break  # all of it changed meanwhile: the next sweep sees to it
     return moved
-
-
-def _first(entry: tuple[str, float]) -> str:
-    return entry[0]
-
-
-def _itself(order_id: str) -> str:
-    return order_id

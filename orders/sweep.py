@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from orders.schedule import Claim, Claimed, Move, Schedule
+from orders.entries import Claim, Claimed, Move
+from orders.schedule import Schedule
 from orders.scripting import CHUNK
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Dispatch:
     """When to start, in UTC; None for at once."""
     expires: datetime
     """When the lease ends and the message is void, in UTC."""
+    shard: int | None = None
+    """Where the lease holds; see `orders.entries.Lease`."""
 
 
 class Publisher(Protocol):
@@ -62,6 +65,7 @@ def sweep(
     publisher: Publisher,
     settings: Settings,
     *,
+    seconds: float | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Swept:
@@ -70,27 +74,28 @@ def sweep(
     Any number of sweeps may run at once: no id is claimed by two.
 
     Args:
-        schedule: what falls due.
+        schedule: what falls due; one shard, if there are several.
         publisher: carries it to the workers.
         settings: the settings.
+        seconds: how long, at most; by default the sweep interval.
         is_stopping: tells whether this process was asked to stop; the sweep then ends with the claim that it is at.
         monotonic: seconds from any beginning.
 
     Raises:
         Exception: what the publisher raised. What it was given is released, and is due again at once.
     """
-    began = monotonic()
+    began, most = monotonic(), settings.sweep_interval if seconds is None else seconds
     flood = schedule.due(ahead=settings.lookahead) > settings.batch_threshold
     batch_size = settings.batch_size if flood else 1
     claimed = sent = 0
-    while monotonic() - began < settings.sweep_interval and not is_stopping():
+    while monotonic() - began < most and not is_stopping():
         # No claim becomes more messages than it has ids, however it is split: there is room for all of them.
         limit = min(settings.max_backlog - publisher.backlog(), CHUNK)
         if limit <= 0:
             schedule.note("swept_at", schedule.now())  # it was here, though it had no room to claim
             break
         claim = schedule.claim(limit)
-        dispatches = list(_dispatches(claim, batch_size))
+        dispatches = list(_dispatches(claim, batch_size, schedule.number))
         _publish(schedule, publisher, claim, dispatches)
         claimed += len(claim.claimed)
         sent += len(dispatches)
@@ -112,7 +117,7 @@ def _publish(schedule: Schedule, publisher: Publisher, claim: Claim, dispatches:
         raise
 
 
-def _dispatches(claim: Claim, batch_size: int) -> Iterator[Dispatch]:
+def _dispatches(claim: Claim, batch_size: int, shard: int | None) -> Iterator[Dispatch]:
     for group in _groups(claim, batch_size):
         due = max(claimed.due for claimed in group)
         yield Dispatch(
@@ -120,6 +125,7 @@ def _dispatches(claim: Claim, batch_size: int) -> Iterator[Dispatch]:
             lease=claim.lease,
             eta=datetime.fromtimestamp(due, UTC) if due > claim.now else None,
             expires=datetime.fromtimestamp(claim.lease_ends, UTC),
+            shard=shard,
         )
 
 

@@ -6,9 +6,9 @@ from tasks.registry import task
 
 
 @task(name="orders.expire", base=TimedTask)
-def expire(*order_ids: str, lease: float) -> dict[str, int]:
+def expire(*order_ids: str, lease: float, shard: int | None = None) -> dict[str, int]:
     """Expire orders that a sweep has claimed; see `orders.OrderExpiry.expire`.
 
     A failure is never retried by Celery: the orders have been scheduled for their next attempt when it shows.
     """
-    return orders.current().expire(order_ids, lease)
+    return orders.current().expire(order_ids, lease, shard=shard)

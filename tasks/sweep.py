@@ -1,6 +1,7 @@
 """The task ``orders.sweep``, which beat sends, and how it sends ``orders.expire``."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ from celery import Celery, Task
 from kombu.utils.uuid import uuid
 
 import orders
+from orders.sharding import rehome
 from orders.sweep import Dispatch
 from orders.sweep import sweep as run_sweep
+from tasks.clock import TimedTask
 from tasks.registry import task
 from tasks.stopping import is_stopping
 
@@ -40,16 +43,19 @@ class CeleryPublisher:
         ancestors = {"root_id": parent.request.root_id, "parent_id": parent.request.id} if parent else {}
         with self._producer.batch():
             for dispatch in dispatches:
+                held = {"lease": dispatch.lease}
+                if dispatch.shard is not None:  # who knows of no shards is sent none
+                    held["shard"] = dispatch.shard
                 message = app.amqp.as_task_v2(
                     uuid(),
                     "orders.expire",
                     dispatch.order_ids,
-                    {"lease": dispatch.lease},
+                    held,
                     eta=dispatch.eta,
                     expires=dispatch.expires,
                     ignore_result=True,
                     argsrepr=repr(dispatch.order_ids)[: app.amqp.argsrepr_maxsize],
-                    kwargsrepr=f"{{'lease': {dispatch.lease!r}}}",
+                    kwargsrepr=repr(held),
                     **ancestors,
                 )
                 app.amqp.send_task_message(
@@ -63,12 +69,42 @@ class CeleryPublisher:
                 )
 
 
-@task(name="orders.sweep", bind=True)
-def sweep(self: Task) -> dict[str, float]:
-    """Claim what falls due before the next sweep, and send it to the workers; see `orders.sweep.sweep`."""
+@task(name="orders.sweep", bind=True, base=TimedTask)
+def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
+    """Claim what falls due before the next sweep, and send it to the workers; see `orders.sweep.sweep`.
+
+    Of several shards each gets a message of its own. It works for its share of the interval, and if there is more to
+    do it goes to the end of the queue: where there are fewer sweepers than shards, none waits for another to be done.
+    """
     expiry = orders.current()
+    schedule, seconds = expiry.schedule, expiry.settings.sweep_interval
+    if shard is None:
+        give_up = time.monotonic() + seconds
+        moved = rehome(schedule, is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
+        if len(schedule.shards) > 1:
+            void = datetime.fromtimestamp(schedule.now() + seconds, UTC)
+            for each in schedule.shards:
+                _send(self, each.number, void)
+            return {"shards": len(schedule.shards), "moved": moved}
+    else:
+        seconds /= len(schedule.shards)
     with self.app.producer_pool.acquire(block=True) as producer:
-        publisher = CeleryPublisher(self.app, producer)
-        swept = run_sweep(expiry.schedule, publisher, expiry.settings, is_stopping=is_stopping.is_set)
-    logger.info("sweep claimed=%d sent=%d seconds=%.3f", swept.claimed, swept.sent, swept.seconds)
+        swept = run_sweep(
+            schedule.shard(shard),
+            CeleryPublisher(self.app, producer),
+            expiry.settings,
+            seconds=seconds,
+            is_stopping=is_stopping.is_set,
+        )
+    where = "" if shard is None else f" shard={shard}"
+    logger.info("sweep%s claimed=%d sent=%d seconds=%.3f", where, swept.claimed, swept.sent, swept.seconds)
+    if shard is not None and swept.seconds >= seconds and self.request.expires:
+        _send(self, shard, datetime.fromisoformat(self.request.expires))
     return asdict(swept)
+
+
+def _send(task: Task, shard: int | None, void: datetime) -> None:
+    """Send the sweep of a shard through the queue that this one came from: somebody consumes that."""
+    came = task.request.delivery_info or {}
+    queue = came.get("routing_key") if came.get("exchange") == "" else None  # without an exchange, the queue's name
+    task.apply_async(kwargs={"shard": shard}, queue=queue, expires=void)

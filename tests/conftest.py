@@ -28,10 +28,11 @@ from orders.clock import Clock
 from orders.config import PREFIX, Settings
 from orders.database import create_engine
 from orders.embedded import EmbeddedRedis
+from orders.entries import Claim
 from orders.events import Event
 from orders.expiry import OrderExpiry
 from orders.hooks import Hooks
-from orders.schedule import Claim, Schedule
+from orders.schedule import Schedule
 from orders.sql import SqlStore
 from orders.store import Payment
 from orders.table import IdType

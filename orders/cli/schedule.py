@@ -20,7 +20,7 @@ from orders.config import Settings
 from orders.errors import ExpiryFailed, InvalidDeadline
 from orders.events import Event
 from orders.expiry import OrderExpiry
-from orders.schedule import Schedule
+from orders.sharding import connect_schedule, rehome
 from orders.sql import SqlStore
 from orders.sweep import Dispatch
 from orders.sweep import sweep as run_sweep
@@ -111,10 +111,11 @@ def sweep(*, as_json: AsJson = False) -> None:
     """Expire what is due here and now, without Celery: for when no worker runs."""
     current = api.current()
     settings = current.settings.model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
-    with closing(Schedule.connect(settings)) as schedule:
+    with closing(connect_schedule(settings)) as schedule:
         here = _Here(OrderExpiry(settings, schedule, current.store, hooks=current.hooks))
-        swept = run_sweep(schedule, here, settings)
-    report = {"claimed": swept.claimed, **here.counts}
+        rehome(schedule)
+        claimed = sum(run_sweep(shard, here, settings).claimed for shard in schedule.shards)
+    report = {"claimed": claimed, **here.counts}
     typer.echo(json.dumps(report) if as_json else "  ".join(f"{name} {count}" for name, count in report.items()))
     if here.failures:
         raise ExpiryFailed("; ".join(here.failures))
@@ -175,7 +176,7 @@ class _Here:
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
         for dispatch in dispatches:
             try:
-                self.counts.update(self._expiry.expire(dispatch.order_ids, dispatch.lease))
+                self.counts.update(self._expiry.expire(dispatch.order_ids, dispatch.lease, shard=dispatch.shard))
             except ExpiryFailed as error:  # that order is tried again or buried; the others wait for nobody
                 self.counts["failed"] += 1
                 self.failures.append(str(error))

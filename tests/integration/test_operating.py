@@ -122,7 +122,7 @@ def test_dead_letters_come_oldest_first_and_no_more_than_can_be_sorted(
     bury(shop, *names)
     pages = [listed(operations, Where.DEAD, number=number, size=100) for number in (1, 2, 3)]
     assert [name for page in pages for name in page] == names
-    monkeypatch.setattr(operating, "LETTERS", 120)
+    monkeypatch.setattr(operating, "REACH", 120)
     page = operations.page(Where.DEAD, number=2, size=100)
     assert (page.total, page.reachable, page.pages, len(page.items)) == (250, 120, 2, 20)
 

@@ -13,9 +13,10 @@ from redis import Redis
 import orders
 from orders.config import Settings
 from orders.embedded import EmbeddedRedis, free_port
+from orders.entries import Claim, Move
 from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleError, ScheduleUnavailable
 from orders.expiry import OrderExpiry
-from orders.schedule import Claim, Move, Schedule
+from orders.schedule import Schedule
 from orders.scripting import CHUNK
 from orders.sql import SqlStore
 

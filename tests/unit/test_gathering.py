@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import pytest
 
 from orders.attempt import Attempt
+from orders.entries import Lease
 from orders.errors import ScheduleUnavailable
 from orders.gathering import LANES, Gathering
 from orders.scripting import CHUNK
@@ -33,8 +34,8 @@ class Recorded:
         """Keep the attempt with this order from ending."""
         self.holds[order_id], self.begun[order_id] = Event(), Event()
 
-    def make(self, lease: float) -> Attempt:
-        return cast("Attempt", _Attempt(self, lease))
+    def make(self, lease: Lease) -> Attempt:
+        return cast("Attempt", _Attempt(self, lease.token))
 
     def run(self, lease: float, order_ids: Sequence[str], only_new: bool) -> None:
         with self._lock:
@@ -85,7 +86,7 @@ def start() -> Iterator[Start]:
     with ThreadPoolExecutor(64) as pool:
 
         def submit(gathering: Gathering, *order_ids: str, lease: float = 1.0) -> Future[dict[str, int]]:
-            return pool.submit(gathering.expire, order_ids, lease)
+            return pool.submit(gathering.expire, order_ids, Lease(lease))
 
         yield submit
 
@@ -189,7 +190,7 @@ def test_what_was_tried_before_is_tried_while_nothing_else_is_under_way(
 
 def test_of_a_batch_only_those_are_done_alone_that_were_tried_before(gathering: Gathering, recorded: Recorded) -> None:
     recorded.tried = frozenset({"b"})
-    assert gathering.expire(["a", "b", "c"], 1.0) == {"expired": 3}
+    assert gathering.expire(["a", "b", "c"], Lease(1.0)) == {"expired": 3}
     assert recorded.runs == [(1.0, ["a", "b", "c"], True), (1.0, ["b"], False)]
 
 
@@ -211,7 +212,7 @@ def test_an_outage_is_raised_in_each_thread_and_does_not_grow(
         assert (str(error), str(error.__cause__)) == ("Redis is away", "refused")
         assert len(list(traceback.walk_tb(error.__traceback__))) < 8
     recorded.error = None
-    assert gathering.expire(["next"], 1.0) == {"expired": 1}
+    assert gathering.expire(["next"], Lease(1.0)) == {"expired": 1}
 
 
 def test_a_bug_is_raised_in_each_thread_and_leaves_nothing_behind(
@@ -223,7 +224,7 @@ def test_a_bug_is_raised_in_each_thread_and_leaves_nothing_behind(
         assert future.exception(WAIT) is recorded.error
     assert gathering._under_way == 0
     recorded.error = None
-    assert gathering.expire(["next"], 1.0) == {"expired": 1}
+    assert gathering.expire(["next"], Lease(1.0)) == {"expired": 1}
 
 
 def test_many_threads_lose_nothing(gathering: Gathering, recorded: Recorded, start: Start) -> None:
@@ -243,12 +244,12 @@ def test_one_waits_for_as_many_as_there_were_and_no_longer(
 ) -> None:
     monkeypatch.setattr("orders.gathering.DELAY", WAIT)  # so that who waits for more than there are fails the test
     for name in ("alone", "next"):
-        assert gathering.expire([name], 1.0) == {"expired": 1}
+        assert gathering.expire([name], Lease(1.0)) == {"expired": 1}
     gathering._usual = 5
     futures = [start(gathering, str(number)) for number in range(5)]
     for future in futures:
         assert future.result(WAIT / 2) == {"expired": 1}
     assert sorted(recorded.runs[-1][1]) == ["0", "1", "2", "3", "4"]
     monkeypatch.setattr("orders.gathering.DELAY", 0.001)
-    assert gathering.expire(["fewer"], 1.0) == {"expired": 1}
+    assert gathering.expire(["fewer"], Lease(1.0)) == {"expired": 1}
     assert gathering._usual == 1

@@ -19,6 +19,7 @@ from orders.hooks import EventHook, Hooks, HookT
 from orders.ids import OrderId
 from orders.outages import NOT_REMOVED, NOT_SCHEDULED
 from orders.schedule import Schedule
+from orders.sharding import connect_schedule
 from orders.store import Joined
 
 T = TypeVar("T")
@@ -119,4 +120,4 @@ def connect() -> DjangoExpiry:
     configuration, hooks = conf.read(), api.process_hooks()
     settings, key = configuration.settings, configuration.model._meta.pk
     store = DjangoStore(settings, lambda: configuration.alias, hooks=hooks, to_python=key.to_python)
-    return DjangoExpiry(settings, Schedule.connect(settings), store, hooks=hooks)
+    return DjangoExpiry(settings, connect_schedule(settings), store, hooks=hooks)

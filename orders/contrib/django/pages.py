@@ -18,7 +18,7 @@ from orders.contrib.django.frame import OperatorPage
 from orders.contrib.django.permissions import Schedule
 from orders.contrib.django.timeline import timeline
 from orders.errors import OrdersError
-from orders.operating import LETTERS, Item, Overview, Page, Where
+from orders.operating import Item, Overview, Page, Where
 
 SIZE = 50
 """Orders on a page."""
@@ -112,7 +112,6 @@ class ListPage(OperatorPage):
             "rows": [self._row(item) for item in page.items],
             "page_range": list(paginator.get_elided_page_range(page.number)),
             "ellipsis": Paginator.ELLIPSIS,
-            "letters": LETTERS,
         }
 
     def _row(self, item: Item) -> dict[str, Any]:

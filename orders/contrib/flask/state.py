@@ -14,7 +14,7 @@ from orders.database import MYSQL
 from orders.errors import ConfigError
 from orders.expiry import OrderExpiry
 from orders.hooks import Hooks
-from orders.schedule import Schedule
+from orders.sharding import connect_schedule
 from orders.sql import SqlStore
 from orders.store import Joined
 
@@ -94,7 +94,7 @@ class AppState:
         store = SqlStore(read, hooks=hooks, engine=database.for_workers if database else None)
         if database:
             transactions.watch(database.engine)
-        expiry = OrderExpiry(read, Schedule.connect(read), store, hooks=hooks)
+        expiry = OrderExpiry(read, connect_schedule(read), store, hooks=hooks)
         return cls(extension, expiry, store, database)
 
     def refresh(self, joined: Joined | None = None) -> None:
