@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TRIED_BEFORE = -1
 """What `Schedule.start` says of an id that it has not started, because it is not new."""
 
+NOTE = "_"
+"""How the names of notes begin that stand beside the counters, and are none."""
+
 COUNTED = ("scheduled", "due", "started", "dead")
 """What `Schedule.stats` counts of a `Standing`."""
 
@@ -169,6 +172,8 @@ class Schedule:
     def uncovered(self, order_ids: Sequence[str]) -> list[str]:
         """Return those ids that are neither scheduled nor buried: what `adopt` would add."""
         members: list[Any] = [ids.encode(order_id) for order_id in order_ids]
+        if not members:
+            return []
         with translated(self._settings), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zmscore(self._keys.schedule, members)
             pipeline.hmget(self._keys.dead, members)
@@ -293,19 +298,30 @@ class Schedule:
         totals: Counter[str] = Counter()
         for found in (each.standing() for each in self.sets()):
             for name, number in [*((name, getattr(found, name)) for name in COUNTED), *found.counters.items()]:
+                if name.startswith(NOTE):
+                    continue
                 is_moment = name.endswith("_at") and name in totals
                 totals[name] = min(totals[name], number) if is_moment else totals[name] + number
         return dict(totals)
 
-    def peek(self) -> list[Resident]:
-        """Return up to `CHUNK` of the ids that are here, and of the dead letters, as they are; see `arrive`."""
-        found, attempts, failures, letters = self._peek([CHUNK])
-        scheduled = zip(found[::2], found[1::2], attempts, failures, strict=True)
-        buried = zip(letters[::2], letters[1::2], strict=True)
-        return [
-            *(Resident(member, score, tried or b"", why or b"", b"") for member, score, tried, why in scheduled),
-            *(Resident(member, b"", b"", b"", letter) for member, letter in buried),
-        ]
+    def walk(self, cursor: int) -> tuple[int, list[str]]:
+        """Return some of the ids, about `CHUNK`, and from where to go on; both begin and end are 0 (``ZSCAN``)."""
+        with translated(self._settings):
+            cursor, found = self._redis.zscan(self._keys.schedule, cursor, count=CHUNK)
+        return cursor, [ids.decode(cast("bytes", member)) for member, _ in found]
+
+    def is_empty(self) -> bool:
+        """Tell whether there are neither ids nor dead letters."""
+        with translated(self._settings):
+            return not self._redis.exists(self._keys.schedule, self._keys.dead)
+
+    def peek(self, order_ids: Iterable[str]) -> list[Resident]:
+        """Return what there is of these ids, as it is; see `arrive`."""
+        residents = []
+        for chunk in chunks(map(ids.encode, order_ids)):
+            parts = ([part or b"" for part in parts] for parts in self._peek(chunk))
+            residents += [Resident(*of_one) for of_one in zip(chunk, *parts, strict=True)]
+        return residents
 
     def arrive(self, residents: Sequence[Resident]) -> None:
         """Take in what `peek` has found in another sorted set."""

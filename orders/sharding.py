@@ -11,7 +11,6 @@ final. So a move need not be atomic across servers: it adds first, and takes out
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -21,9 +20,9 @@ from redis import Redis
 
 from orders import ids
 from orders.config import MAX_SHARDS
-from orders.entries import Entry, Resident
+from orders.entries import Entry
 from orders.keys import home
-from orders.schedule import Schedule
+from orders.schedule import NOTE, Schedule
 from orders.scripting import split
 
 if TYPE_CHECKING:
@@ -31,8 +30,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST = "shards"
-"""What is noted beside the counters of the sorted set ``ORDERS_KEY``: the most shards that there ever were."""
+MOST = f"{NOTE}shards"
+"""A note at the sorted set ``ORDERS_KEY``: the most shards that there ever were."""
+
+HOMED = f"{NOTE}homed"
+"""A note at a shard: for how many shards it holds what belongs in it, and nothing else."""
+
+WALKED = f"{NOTE}walked"
+"""A note at a sorted set: where the search for what does not belong in it goes on."""
 
 
 def connect_schedule(settings: Settings) -> Schedule:
@@ -114,11 +119,11 @@ class ShardedSchedule(Schedule):
 
 
 def rehome(schedule: Schedule, *, is_over: Callable[[], bool] = lambda: False) -> int:
-    """Move to where it belongs what is in the inbox, and in shards that are no longer in use.
+    """Move to where it belongs what is elsewhere: in the inbox or, once the number of shards was changed, anywhere.
 
     Args:
         schedule: the schedule.
-        is_over: tells, after each 1,000, whether to stop; the next call goes on.
+        is_over: tells, after each 1,000 or so, whether to stop; the next call goes on.
 
     Returns:
         How many ids and dead letters were moved.
@@ -127,11 +132,13 @@ def rehome(schedule: Schedule, *, is_over: Callable[[], bool] = lambda: False) -
         ScheduleError: Redis failed. Nothing is lost, and calling again is safe.
     """
     shards = schedule.shards
-    inbox = [schedule.shard(None)] if len(shards) > 1 else []
     most = int(schedule.noted(MOST) or 1)
     if len(shards) > most:
         schedule.note(MOST, len(shards))
-    return sum(_empty(source, shards, is_over) for source in (*inbox, *_retired(schedule, most)))
+    mixed = [shard for shard in shards if len(shards) > 1 and shard.noted(HOMED) != len(shards)]
+    inbox = [schedule.shard(None)] if len(shards) > 1 else []
+    foreign = [each for each in (*inbox, *_retired(schedule, most)) if not each.is_empty()]
+    return sum(_sort(each, shards, is_over) for each in (*mixed, *foreign))
 
 
 def _retired(schedule: Schedule, most: float) -> Sequence[Schedule]:
@@ -142,17 +149,27 @@ def _retired(schedule: Schedule, most: float) -> Sequence[Schedule]:
     return [schedule.shard(number) for number in range(in_use if in_use > 1 else 0, min(int(most), MAX_SHARDS))]
 
 
-def _empty(source: Schedule, shards: Sequence[Schedule], is_over: Callable[[], bool]) -> int:
+def _sort(place: Schedule, shards: Sequence[Schedule], is_over: Callable[[], bool]) -> int:
+    """Move what does not belong in a sorted set."""
+    moved = _move(place, shards, [order_id for order_id, _ in place.dead()])
+    cursor = int(place.noted(WALKED) or 0)
+    while not is_over():
+        cursor, order_ids = place.walk(cursor)
+        moved += _move(place, shards, order_ids)
+        if not cursor:
+            place.note(HOMED, len(shards))
+            break
+    place.note(WALKED, cursor or None)
+    if place not in shards:
+        place.note("swept_at", None)  # nobody claims from it: it must not look as if somebody had stopped to
+    return moved
+
+
+def _move(place: Schedule, shards: Sequence[Schedule], order_ids: Iterable[str]) -> int:
     moved = 0
-    source.note("swept_at", None)  # nobody claims from it: it must not look as if somebody had stopped to
-    while not is_over() and (found := source.peek()):
-        before = moved
-        parts: dict[int, list[Resident]] = defaultdict(list)
-        for resident in found:
-            parts[home(resident.member, len(shards))].append(resident)
-        for number, part in parts.items():
-            shards[number].arrive(part)
-            moved += source.leave(part)
-        if moved == before:
-            break  # all of it changed meanwhile: the next sweep sees to it
+    for number, part in split(order_ids, len(shards), str).items():
+        if shards[number] is not place and part:
+            residents = place.peek(part)
+            shards[number].arrive(residents)
+            moved += place.leave(residents)
     return moved
