@@ -26,11 +26,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from redis import Redis
-from redis.exceptions import RedisError
 
 from orders.config import PREFIX, Settings
 from orders.database import create_engine
 from orders.embedded import EmbeddedRedis
+from orders.errors import ScheduleError
 from orders.expiry import OrderExpiry
 
 SWEEP, LEASE = 1.0, 6.0
@@ -167,7 +167,7 @@ class Deployment:
             finally:
                 is_over.set()
 
-    def change(self, **changes: float) -> None:
+    def change(self, **changes: float | str) -> None:
         """Change settings of the processes that are started from now on."""
         self.settings = Settings(**{**self.settings.model_dump(include=self.settings.model_fields_set), **changes})
 
@@ -261,8 +261,9 @@ class Deployment:
 
     def _is_over(self) -> bool:
         try:
-            return self.pending() == self.redis.hlen("{orders}:dead") == self.dead and self.redis.zcard("orders") == 0
-        except (RedisError, sa.exc.DBAPIError):
+            stats = self.expiry.schedule.stats()
+            return self.pending() == stats["dead"] == self.dead and stats["scheduled"] == 0
+        except (ScheduleError, sa.exc.DBAPIError):
             return False
 
     def audit(self) -> Report:

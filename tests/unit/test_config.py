@@ -13,6 +13,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "broker_url": "redis://localhost:6379/0",
         "database_url": "sqlite:///orders.db",
         "key": "orders",
+        "shards": 1,
         "score": "deadline",
         "timeout": 1800,
         "sweep_interval": 10,
