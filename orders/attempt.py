@@ -29,6 +29,7 @@ from orders.errors import (
 )
 from orders.guarding import Guard, Reply
 from orders.hooks import Answer
+from orders.logs import about
 from orders.retrying import without_conflict
 from orders.schedule import TRIED_BEFORE, Schedule
 from orders.settlement import Finding, Settlement, reason
@@ -127,8 +128,9 @@ class Attempt:
 
     def _log(self, order_ids: Sequence[str]) -> None:
         if order_ids:
-            named = ",".join(map(ids.printable, order_ids))
-            logger.info("expire %s lease=%r ids=%s", self._report(order_ids), self._lease, named)
+            report, named = self._report(order_ids), ",".join(map(ids.printable, order_ids))
+            told = about("attempt", order_ids, lease=self._lease, outcomes=report)
+            logger.info("expire %s lease=%r ids=%s", report, self._lease, named, extra=told)
 
     def _report(self, order_ids: Sequence[str]) -> dict[str, int]:
         found = map(self._findings.get, order_ids)
@@ -162,7 +164,10 @@ class Attempt:
             finding.unknown = before.get("unknown", 0) + reply.was_answered
             finding.unanswered = 0 if reply.was_answered else before.get("unanswered", 0) + reply.was_asked
             if finding.is_given_up(self._settings) and self._settings.guard_end == "expire":
-                logger.warning("the guard was asked %d times about %s", finding.unknown, ids.printable(order_id))
+                told = about("guard_ended", [order_id], lease=self._lease, asked=finding.unknown)
+                logger.warning(
+                    "the guard was asked %d times about %s", finding.unknown, ids.printable(order_id), extra=told
+                )
                 finding.reply = Reply(Answer.UNPAID)
 
     def _decide(self, decide: Decide, order_ids: Sequence[str]) -> None:

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
         repr=False,
         description="the SQLAlchemy URL of a PostgreSQL, MySQL, MariaDB or SQLite database",
     )
+    log_format: Literal["text", "json"] = Field("text", description="text or json")
     key: str = Field("orders", min_length=1, max_length=255, description="a name of 1 to 255 characters")
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description=f"a whole number from 1 to {MAX_SHARDS:,}")
     score: Literal["deadline", "created"] = Field("deadline", description="deadline or created")
@@ -214,9 +215,29 @@ def _distinct(settings: Settings, *names: str) -> None:
         raise ValueError(f"{listed}: accepted are three different values")
 
 
+_IN_URL = re.compile(r"(\w://[^:/@\s]*:)(?:(?!\w://)\S)*@")
+"""Between the name of a user and the last @ before a blank or the next URL: a password may hold any other character."""
+
+_NAMED = re.compile(
+    r"""((?:passw(?:or)?d|passphrase|pwd|secret|token)(?:=|["']:\s*))('[^']*'|"[^"]*"|[^\s&;,'")]+)""", re.IGNORECASE
+)
+"""In the query of a URL, in a driver's words for a connection, in a mapping that somebody printed."""
+
+
 def mask(text: str) -> str:
-    """Return text fit for logs and errors: the password of any URL in it is hidden."""
-    return re.sub(r"(\w+://[^:/@\s]*:)[^@/\s]*@", r"\1***@", text)
+    """Return text fit for logs and errors: passwords in URLs, and what is called a password, are hidden."""
+    if "://" in text:
+        text = _IN_URL.sub(r"\1***@", text)
+    return _NAMED.sub(r"\1***", text)
+
+
+def _mask_wrong(name: str, value: object) -> str:
+    """Return what a setting was given. Of what is meant to be a URL and is none, too much is hidden, not too little."""
+    text = repr(value)
+    if name.endswith("_url"):
+        text = re.sub(r"^(['\"](?:[\w+.-]*:/+)?[^:/@]*:).*@", r"\1***@", text, flags=re.DOTALL)
+        text = re.sub(r"^(['\"][\w+.-]+:/+[^:/@]*:)(?!\d+\b)[^/@'\"]*(?!.*@)", r"\1***", text)
+    return mask(text)
 
 
 def _explain(error: ValidationError) -> str:
@@ -231,7 +252,7 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"{PREFIX}{name.upper()} is no setting; the settings are {known}")
         elif name in Settings.model_fields:
             accepted = Settings.model_fields[name].description
-            lines.append(f"{PREFIX}{name.upper()} is {mask(repr(wrong['input']))}: accepted is {accepted}")
+            lines.append(f"{PREFIX}{name.upper()} is {_mask_wrong(name, wrong['input'])}: accepted is {accepted}")
         else:
             lines.append(wrong["msg"].removeprefix("Value error, "))
     return "; ".join(lines)

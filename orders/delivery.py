@@ -19,6 +19,7 @@ from orders import ids
 from orders.errors import DeliveryFailed
 from orders.events import Event
 from orders.hooks import EventHook
+from orders.logs import about
 from orders.retrying import without_conflict
 from orders.settlement import backoff
 from orders.store import OrderStore, Postponed
@@ -89,7 +90,8 @@ def deliver(
         delivered += len(done)
         refused += [one for one in handed if one.error]
     if delivered or refused:
-        logger.info("deliver delivered=%d refused=%d", delivered, len(refused))
+        told = about("delivered", delivered=delivered, refused=len(refused))
+        logger.info("deliver delivered=%d refused=%d", delivered, len(refused), extra=told)
     if refused:
         first = refused[0]
         raise DeliveryFailed(
@@ -126,7 +128,9 @@ def _hand(event: Event, *, handlers: Sequence[EventHook], is_over: Callable[[], 
         for handler in handlers:
             handler(event)
     except Exception as error:
-        logger.exception("a handler refused the event %d of the order %s", event.id, ids.printable(event.order_id))
+        told = about("event_refused", [event.order_id], event_id=event.id, kind=event.kind.value)
+        named = ids.printable(event.order_id)
+        logger.exception("a handler refused the event %d of the order %s", event.id, named, extra=told)
         return _Handed(event, error=error)
     return _Handed(event, is_done=True)
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from orders.async_schedule import AsyncSchedule
+from orders.logs import about
 from orders.outages import NOT_REMOVED, Outages
 
 Scheduled = tuple[str, float]
@@ -98,7 +99,10 @@ class Following:
             try:
                 await self._tell_alike(told)
             except Exception:
-                logger.exception("what was to follow a commit failed; the schedule will find out by itself")
+                logger.exception(
+                    "what was to follow a commit failed; the schedule will find out by itself",
+                    extra=about("redis_not_told"),
+                )
             for _ in told:  # only now: if this is cancelled, they are told once more
                 self._waiting.popleft()
         self._is_idle.set()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orders import ids
 from orders.hooks import Answer, GuardHook
+from orders.logs import about
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -83,12 +84,20 @@ class Breaker:
     def note(self, *, is_answered: bool) -> None:
         """Tell it how a question ended."""
         with self._lock:
+            closes = is_answered and self._failures >= self._limit
             self._failures = 0 if is_answered else self._failures + 1
             opens = self._failures == self._limit
             if self._failures >= self._limit:
                 self._closed_at = self._monotonic() + self._pause
         if opens:
-            logger.error("the guard failed %d times in a row: no order is expired for %g s", self._limit, self._pause)
+            logger.error(
+                "the guard failed %d times in a row: no order is expired for %g s",
+                self._limit,
+                self._pause,
+                extra=about("guard_opened", failures=self._limit, pause=self._pause),
+            )
+        if closes:
+            logger.info("the guard answers again", extra=about("guard_closed"))
 
 
 class Guard:
@@ -145,6 +154,7 @@ class Guard:
             logger.error(
                 "all %d places for questions to the guard are taken: if they hang, it needs a time-out of its own",
                 2 * self._settings.guard_parallel,
+                extra=about("guard_full", places=2 * self._settings.guard_parallel),
             )
             return "the guard is not asked: too many questions hang"
         if not self._breaker.allows():
@@ -164,7 +174,8 @@ class Guard:
         try:
             answer = Answer(self._hook(order_id))
         except BaseException as error:  # SystemExit too: the thread ends here anyway
-            logger.warning("the guard failed for the order %s", ids.printable(order_id), exc_info=True)
+            told = about("guard_failed", [order_id])
+            logger.warning("the guard failed for the order %s", ids.printable(order_id), exc_info=True, extra=told)
             answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {type(error).__name__}: {error}")))
         else:
             reason = "the guard does not know yet" if answer is Answer.UNKNOWN else ""

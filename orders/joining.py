@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session, scoped_session
 
+from orders.logs import about
 from orders.store import Joined
 
 logger = logging.getLogger(__name__)
@@ -190,7 +191,10 @@ def _call(info: dict[str, Any]) -> None:
         try:
             call()
         except Exception:
-            logger.exception("what was to follow a commit failed; the schedule will find out by itself")
+            logger.exception(
+                "what was to follow a commit failed; the schedule will find out by itself",
+                extra=about("redis_not_told"),
+            )
 
 
 _ON_CONNECTION: dict[str, Callable[..., object]] = {

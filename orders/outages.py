@@ -9,6 +9,7 @@ from threading import Lock
 
 from orders import ids
 from orders.errors import ScheduleError
+from orders.logs import about
 
 NAMED = 10
 """Orders that one line of the log names."""
@@ -48,4 +49,5 @@ class Outages:
             with self._counting:
                 self._count += 1
             more = ", …" if len(members) > NAMED else ""
-            logger.warning(consequence, ", ".join(map(ids.printable, members[:NAMED])) + more, error)
+            named = ", ".join(map(ids.printable, members[:NAMED])) + more
+            logger.warning(consequence, named, error, extra=about("redis_not_told", members, error=str(error)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from orders.logs import about
 from orders.schedule import Schedule
 from orders.store import OrderStore, Pending
 
@@ -81,7 +82,8 @@ def reconcile(
     if goes_on:
         schedule.note(RESUME, None if found.complete else page[-1].deadline.timestamp())
     if added:
-        logger.warning("reconcile found %d orders that the schedule lacked, among %d pending", added, seen)
+        told = about("reconciled", added=added, seen=seen, dry_run=dry_run)
+        logger.warning("reconcile found %d orders that the schedule lacked, among %d pending", added, seen, extra=told)
     return found
 
 

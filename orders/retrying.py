@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from orders.errors import StoreConflict
+from orders.logs import about
 
 T = TypeVar("T")
 
@@ -34,6 +35,6 @@ def without_conflict(call: Callable[[], T], *, sleep: Callable[[float], None], j
         try:
             return call()
         except StoreConflict as conflict:
-            logger.info("once more: %s", conflict)
+            logger.info("once more: %s", conflict, extra=about("conflict", error=str(conflict)))
             sleep(BACKOFF * jitter())
     return call()

@@ -18,20 +18,25 @@ its process died, each time         buried
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from orders import ids
 from orders.config import mask
 from orders.entries import Move
 from orders.guarding import Reply
 from orders.hooks import Answer
+from orders.logs import about
 from orders.schedule import Schedule
 from orders.store import Outcome, Verdict
 
 if TYPE_CHECKING:
     from orders.config import Settings
+
+logger = logging.getLogger(__name__)
 
 BACKOFF = 1.0
 """Seconds before an order's second attempt, doubled for each further one."""
@@ -114,7 +119,9 @@ class Settlement:
         self._settled: list[str] = []
         self._expired = 0
         self._moves: list[Move] = []
-        self._letters: list[tuple[str, str]] = []
+        self._retried: list[Move] = []
+        """Of the moves, those that count against an order."""
+        self._letters: dict[str, dict[str, Any]] = {}
         for order_id, finding in findings.items():
             finding.ends = self._add(order_id, finding)
 
@@ -126,7 +133,22 @@ class Settlement:
         if self._moves:
             schedule.reschedule(lease, self._moves)
         if self._letters:
-            schedule.bury(lease, self._letters)
+            schedule.bury(lease, [(order_id, json.dumps(letter)) for order_id, letter in self._letters.items()])
+        self._log(lease)
+
+    def _log(self, lease: float) -> None:
+        """Say of each order that failed why it did."""
+        limit = self._settings.max_attempts
+        for move in self._retried:
+            named, why, retry_at = ids.printable(move.order_id), (move.failure or {})["error"], move.due
+            told = about("retried", [move.order_id], lease=lease, attempt=move.attempts, retry_at=retry_at, reason=why)
+            seconds = retry_at - self._now
+            message = "attempt %d of %d at the order %s failed, the next is in %.1f s: %s"
+            logger.warning(message, move.attempts, limit, named, seconds, why, extra=told)
+        for order_id, letter in self._letters.items():
+            named, number, why = ids.printable(order_id), letter["attempts"], letter["reason"]
+            told = about("buried", [order_id], lease=lease, attempt=number, reason=why)
+            logger.error("buried the order %s after attempt %d of %d: %s", named, number, limit, why, extra=told)
 
     def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
         """Take down what is to be done with an order; return how the attempt ended for it."""
@@ -167,11 +189,13 @@ class Settlement:
         failure: dict[str, Any] = {"error": error, "at": self._now, "retry_at": retry_at}
         asked = {"unknown": finding.unknown, "unanswered": finding.unanswered}
         failure |= {name: count for name, count in asked.items() if count}
-        self._moves.append(Move(order_id, retry_at, finding.number - (not is_counted), failure))
+        move = Move(order_id, retry_at, finding.number - (not is_counted), failure)
+        self._moves.append(move)
+        if is_counted:
+            self._retried.append(move)
 
     def _bury(self, order_id: str, finding: Finding, why: str) -> str:
-        letter = {"reason": why, "attempts": finding.number, "buried_at": self._now}
-        self._letters.append((order_id, json.dumps(letter)))
+        self._letters[order_id] = {"reason": why, "attempts": finding.number, "buried_at": self._now}
         return "buried"
 
     @cached_property

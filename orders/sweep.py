@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from orders.entries import Claim, Claimed, Move
+from orders.logs import about
 from orders.schedule import Schedule
 from orders.scripting import CHUNK
 
@@ -113,7 +114,8 @@ def _publish(schedule: Schedule, publisher: Publisher, claim: Claim, dispatches:
         # Back to where they were. Messages that did go out are void: their fence is gone.
         moves = [Move(claimed.order_id, claimed.due, claimed.attempts) for claimed in claim.claimed]
         released = schedule.reschedule(claim.lease, moves)
-        logger.warning("publishing failed: released %d of %d claimed orders", released, len(moves))
+        told = about("released", lease=claim.lease, released=released, claimed=len(moves))
+        logger.warning("publishing failed: released %d of %d claimed orders", released, len(moves), extra=told)
         raise
 
 

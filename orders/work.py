@@ -6,7 +6,8 @@ transaction of the shop's own that changes an order and, say, its stock does wel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from orders import joining
+from orders import ids, joining
 from orders.events import Event, EventKind
 from orders.hooks import Hooks
+from orders.logs import about
 from orders.money import Money
 from orders.outbox import Fact, Outbox
 from orders.statements import Statements
@@ -25,6 +27,8 @@ from orders.store import Joined, Payment, PaymentVerdict, State
 
 if TYPE_CHECKING:
     from orders.config import Settings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -117,11 +121,14 @@ class Work:
         may_revive = state is State.EXPIRED and not money.was_refused and not money.was_accepted
         if may_revive and self._revive(key):
             self._record([(money.order_id, EventKind.REVIVED, _about(money.reference))])
-            return Payment(money.order_id, PaymentVerdict.ACCEPTED, was_revived=True)
+            payment = Payment(money.order_id, PaymentVerdict.ACCEPTED, was_revived=True)
+            self.following.append(partial(_log, payment, _about(money.reference)))
+            return payment
         payment = money.judge(state, is_cancelled=status.rstrip() in self.settings.cancelled)
         if payment.refund_key and not money.was_refused:
-            about = {"verdict": payment.verdict.value, "refund_key": payment.refund_key, **_about(money.reference)}
-            self._record([(money.order_id, EventKind.LATE_PAYMENT, about)])
+            facts = {"verdict": payment.verdict.value, "refund_key": payment.refund_key, **_about(money.reference)}
+            self._record([(money.order_id, EventKind.LATE_PAYMENT, facts)])
+            self.following.append(partial(_log, payment, facts))
         if self.tables.outbox and money.accepted and money.names_the_accepted:
             self.tables.outbox.add(self.connection, money.accepted, _about(money.reference))
         return payment
@@ -165,6 +172,18 @@ class Work:
         joining.refresh(self.joined, self.tables.orders.orders.table.name, key)
         if after_commit:
             self.following.append(partial(after_commit, self.tables.member(key)))
+
+
+def _log(payment: Payment, facts: Mapping[str, str]) -> None:
+    """Say that money came late, once that has been committed."""
+    named = ids.printable(payment.order_id)
+    if payment.was_revived:
+        told = about("revived", [payment.order_id], **facts)
+        logger.info("the order %s was expired, and is paid after all", named, extra=told)
+        return
+    told = about("late_payment", [payment.order_id], **facts)
+    message = "a payment of the order %s is %s: refund it with the idempotency key %s"
+    logger.warning(message, named, payment.verdict.value, payment.refund_key, extra=told)
 
 
 def _about(reference: str | None) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The Celery side: ``celery -A tasks worker``, ``celery -A tasks beat``, ``celery -A tasks flower``."""
 
+from tasks import logs as _logs  # noqa: F401 - connects to Celery's signals
 from tasks.app import app
 from tasks.deliver import deliver
 from tasks.events import GroupedEvents

@@ -14,6 +14,7 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 
 import tasks
+from tasks import logs
 from tasks.registry import TASKS
 from tasks.watch import Watch
 
@@ -28,6 +29,7 @@ def install(app: Celery) -> None:
         app: the shop's. It becomes the process's default app, whatever was imported before.
     """
     app.set_default()
+    logs.leave_alone()
     for function, options in TASKS:
         app.task(**{"ignore_result": True, **options})(function)
     app.steps["consumer"].add(Watch)

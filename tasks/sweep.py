@@ -11,6 +11,7 @@ from celery import Celery, Task
 from kombu.utils.uuid import uuid
 
 import orders
+from orders.logs import about
 from orders.sharding import rehome
 from orders.sweep import Dispatch
 from orders.sweep import sweep as run_sweep
@@ -96,11 +97,11 @@ def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
             seconds=seconds,
             is_stopping=is_stopping.is_set,
         )
-    where = "" if shard is None else f" shard={shard}"
-    logger.info("sweep%s claimed=%d sent=%d seconds=%.3f", where, swept.claimed, swept.sent, swept.seconds)
+    told = asdict(swept) if shard is None else {"shard": shard, **asdict(swept)}
+    logger.info("sweep %s", " ".join(f"{name}={value}" for name, value in told.items()), extra=about("sweep", **told))
     if shard is not None and swept.seconds >= seconds and self.request.expires:
         _send(self, shard, datetime.fromisoformat(self.request.expires))
-    return asdict(swept)
+    return told
 
 
 def _send(task: Task, shard: int | None, void: datetime) -> None:

@@ -12,6 +12,7 @@ from celery import bootsteps
 import orders
 from orders.attempt import SKEW
 from orders.errors import ScheduleError
+from orders.logs import about
 from orders.schedule import Schedule
 from tasks.clock import measure
 
@@ -62,14 +63,17 @@ class Watch(bootsteps.StartStopStep):
             ahead = measure(expiry.schedule)
             if abs(ahead) > SKEW:
                 logger.warning(
-                    "this host's clock is %+.3f s from Redis's, which is made up for: is NTP running?", ahead
+                    "this host's clock is %+.3f s from Redis's, which is made up for: is NTP running?",
+                    ahead,
+                    extra=about("clock_skew", ahead=ahead),
                 )
             silent = self._silence(expiry.schedule)
             if silent <= patience or time.monotonic() - self._began <= patience:
                 return
             expiry.schedule.count("rescued")
         except ScheduleError as error:
-            logger.warning("cannot tell the time, nor when the last sweep was: %s", error)
+            told = about("redis_unavailable", error=str(error))
+            logger.warning("cannot tell the time, nor when the last sweep was: %s", error, extra=told)
             return
         queue = next(iter(self._consumer.task_consumer.queues)).name
         logger.error(
@@ -78,5 +82,6 @@ class Watch(bootsteps.StartStopStep):
             silent,
             expiry.settings.sweep_interval,
             queue,
+            extra=about("no_sweep", silent=silent, queue=queue),
         )
         self._consumer.app.tasks["orders.sweep"].apply_async(queue=queue)

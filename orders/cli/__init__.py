@@ -5,6 +5,7 @@ The same verbs are mounted elsewhere: ``manage.py orders``, ``flask orders``. Se
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,10 +14,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from orders import logs
 from orders.cli import dead, listing, schedule
 from orders.cli.demo import demo
 from orders.cli.up import up
+from orders.config import Settings, mask
 from orders.errors import ConfigError, OrdersError
+
+logger = logging.getLogger(__name__)
 
 HELP = "Close every order that is not paid by its deadline."
 
@@ -59,11 +64,26 @@ def main(arguments: Sequence[str] | None = None, *, commands: typer.Typer = app,
         commands: what `build` returned.
         prog_name: its name in messages, by default the process's.
     """
+    log_format = "text"
+    if commands is app:  # elsewhere, what it is mounted in has set up logging
+        log_format = _log_format()
+        logs.set_up(log_format)
     try:
         commands(arguments, prog_name=prog_name)
     except OrdersError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        if log_format == "json":
+            logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400 - its traceback tells a user nothing
+        else:
+            told = escape(mask(str(error)))
+            Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {told}", highlight=False)
         sys.exit(1)
+
+
+def _log_format() -> str:
+    try:
+        return Settings().log_format
+    except ConfigError:  # help is there whatever is wrong; a verb says what it is
+        return "text"
 
 
 def _refusal(name: str, told: str) -> Callable[[], None]:

@@ -12,6 +12,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "redis_url": "redis://localhost:6379/0",
         "broker_url": "redis://localhost:6379/0",
         "database_url": "sqlite:///orders.db",
+        "log_format": "text",
         "key": "orders",
         "shards": 1,
         "score": "deadline",
