@@ -163,7 +163,7 @@ _MYSQL_CONFLICTS = {1213, 1020}
 
 
 def _translate(error: exc.DBAPIError, url: sa.URL) -> StoreError:
-    where = f"the database at ORDERS_DATABASE_URL {url.render_as_string(hide_password=True)}"
+    where = f"the database at ORDERS_DATABASE_URL {mask(url.render_as_string())}"
     return judge(error.orig, where, is_about_data=isinstance(error, exc.DataError | exc.IntegrityError))
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orders import ids
+from orders.config import mask
 from orders.errors import DeliveryFailed
 from orders.events import Event
 from orders.hooks import EventHook
@@ -114,7 +115,7 @@ class _Handed:
         if self.error is None:
             return self.event.error
         text = f"{type(self.error).__name__}: {self.error}"
-        return ids.printable(text).replace("\0", "\\0")[:TOLD]  # as any column of text can hold it
+        return ids.printable(mask(text)).replace("\0", "\\0")[:TOLD]  # as any column of text can hold it
 
 
 def _is_over(is_over: Callable[[], bool], monotonic: Callable[[], float], give_up: float) -> bool:

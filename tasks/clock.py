@@ -8,9 +8,9 @@ import time
 from datetime import datetime, timedelta
 
 from celery import Task
-from celery.worker.request import Request
 
 from orders.schedule import Schedule
+from tasks.events import MaskedRequest
 
 _ahead = timedelta(0)
 """How far this host's clock is ahead of Redis's."""
@@ -30,7 +30,7 @@ def measure(schedule: Schedule) -> float:
     return seconds
 
 
-class TimedRequest(Request):
+class TimedRequest(MaskedRequest):
     """A message in a worker, with its times by this host's clock."""
 
     @property

@@ -55,7 +55,7 @@ class CeleryPublisher:
                     eta=dispatch.eta,
                     expires=dispatch.expires,
                     ignore_result=True,
-                    argsrepr=repr(dispatch.order_ids)[: app.amqp.argsrepr_maxsize],
+                    argsrepr=repr(dispatch.order_ids),  # all of them: Flower searches in it
                     kwargsrepr=repr(held),
                     **ancestors,
                 )
