@@ -3,17 +3,22 @@
 A file of this name in the working directory of a worker takes this one's place.
 """
 
+import ssl
+
 from kombu.entity import Exchange, Queue
 
 from orders.api import process_settings
 
 _settings = process_settings()
 
-broker_url = _settings.broker_url
+_broker = _settings.broker
+broker_url = _broker.url
 broker_connection_retry_on_startup = True
-broker_transport_options = {}
+broker_transport_options = {**_broker.options}
+if _broker.is_tls:
+    broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 if broker_url.startswith(("redis", "sentinel")):
-    broker_transport_options = {
+    broker_transport_options |= {
         # A lease redelivers what a worker loses. Without acknowledgements a worker takes three times as many
         # messages, and nothing is delivered twice after a visibility time-out.
         "ack_emulation": False,

@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis import exceptions
+from redis.asyncio import Redis
 
-from orders.scripting import RETRIED, TIMEOUT, Scripts, chunks, split, translated
+from orders.connecting import async_client
+from orders.scripting import Scripts, chunks, split, translated
 
 if TYPE_CHECKING:
     from orders.config import Settings
 
 T = TypeVar("T")
-
-CONNECTIONS = 16
-"""Connections that one event loop opens at most. Who finds none free waits for one, as long as for Redis."""
 
 
 class AsyncSchedule:
@@ -29,29 +26,18 @@ class AsyncSchedule:
         self._settings = settings
         shards = range(settings.shards) if settings.shards > 1 else (None,)
         self._shards = [Scripts(settings, number) for number in shards]
-        self._enqueue = redis.register_script(self._shards[0].source("enqueue"))
-        self._remove = redis.register_script(self._shards[0].source("remove"))
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
-        pool = BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=CONNECTIONS,
-            timeout=TIMEOUT,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(NoBackoff(), 1, supported_errors=RETRIED),
-            protocol=2,
-        )
-        return cls(Redis.from_pool(pool), settings)
+        return cls(async_client(settings), settings)
 
     async def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
         added = 0
         for scripts, part in self._split(entries, itemgetter(0)):
             for chunk in chunks(part):
-                added += await self._run("enqueue", self._enqueue, scripts, scripts.pairs(chunk))
+                added += await self._run("enqueue", scripts, scripts.pairs(chunk))
         return added
 
     async def remove(self, order_ids: Iterable[str]) -> int:
@@ -59,7 +45,7 @@ class AsyncSchedule:
         removed = 0
         for scripts, part in self._split(order_ids, str):
             for chunk in chunks(part):
-                removed += await self._run("remove", self._remove, scripts, scripts.members(chunk))
+                removed += await self._run("remove", scripts, scripts.members(chunk))
         return removed
 
     async def close(self) -> None:
@@ -70,7 +56,12 @@ class AsyncSchedule:
         parts = split(items, len(self._shards), id_of)
         return ((self._shards[number], part) for number, part in parts.items())
 
-    async def _run(self, name: str, script: Any, scripts: Scripts, arguments: Sequence[Any]) -> int:
+    async def _run(self, name: str, scripts: Scripts, args: Sequence[Any]) -> int:
+        script, keys = scripts.source(name), scripts.keys_of(name)
         with translated(self._settings):
-            changed: int = await script(keys=scripts.keys_of(name), args=arguments)
-            return changed
+            changed: Any
+            try:
+                changed = await self._redis.evalsha(script.sha, len(keys), *keys, *args)
+            except exceptions.NoScriptError:
+                changed = await self._redis.eval(script.text, len(keys), *keys, *args)  # the server keeps it
+            return int(changed)

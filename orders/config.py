@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from orders.errors import ConfigError
+from orders.redis_url import FORMS, Broker, RedisUrl, is_ours
 
 PREFIX = "ORDERS_"
 
@@ -33,14 +34,6 @@ Seconds = Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False, descriptio
 Count = Annotated[int, Field(ge=1, le=100_000_000, description=_COUNT)]
 Column = Annotated[str, Field(min_length=1, max_length=128, description=_COLUMN)]
 Status = Annotated[str, Field(min_length=1, max_length=255, description=_STATUS)]
-
-
-def _redis_url(data: dict[str, Any]) -> str:
-    url: str = data["redis_url"]
-    if not url.startswith("unix://"):
-        return url
-    # Kombu has its own words for a socket and for the database on it.
-    return "redis+socket://" + re.sub(r"([?&])db=", r"\1virtual_host=", url.removeprefix("unix://"))
 
 
 def _lookahead(data: dict[str, Any]) -> float:
@@ -69,10 +62,12 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "redis://localhost:6379/0",
         repr=False,
-        description="redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix:///path/to/socket[?db=0]",
+        description=FORMS,
     )
     broker_url: str = Field(
-        default_factory=_redis_url, repr=False, description="the URL of a Celery broker, transport://…"
+        default_factory=lambda data: data["redis_url"],
+        repr=False,
+        description="the URL of a Celery broker, transport://…",
     )
     database_url: str = Field(
         "sqlite:///orders.db",
@@ -145,14 +140,15 @@ class Settings(BaseSettings):
         """Seconds from a score to the instant when it is due: the grace, and the timeout if scores are creations."""
         return self.grace + (self.timeout if self.score == "created" else 0.0)
 
+    @property
+    def broker(self) -> Broker:
+        """The broker, in Celery's words."""
+        return RedisUrl.parse(self.broker_url).broker if is_ours(self.broker_url) else Broker(self.broker_url, {})
+
     @field_validator("redis_url")
     @classmethod
     def _is_redis_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        place = parts.path if parts.scheme == "unix" else parts.hostname
-        if parts.scheme not in {"redis", "rediss", "unix"} or not place:
-            raise ValueError("not the URL of a Redis")
-        _ = parts.port  # raises a ValueError of its own
+        RedisUrl.parse(url)
         return url
 
     @field_validator("broker_url")
@@ -160,6 +156,8 @@ class Settings(BaseSettings):
     def _is_url(cls, url: str) -> str:
         if not urlsplit(url).scheme:
             raise ValueError("not a URL")
+        if is_ours(url):
+            RedisUrl.parse(url)
         return url
 
     @field_validator("hooks", "cancelled", mode="before")
@@ -187,6 +185,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if self.broker_url.startswith("cluster"):
+            raise ValueError(
+                f"ORDERS_BROKER_URL is {mask(self.broker_url)} (if it is not set: ORDERS_REDIS_URL): accepted is any "
+                "broker of Celery's, and a Redis Cluster is none"
+            )
         if self.lease <= self.lookahead:
             # A sweep would take over what it has just claimed.
             raise ValueError(

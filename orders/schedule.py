@@ -15,12 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from redis import Redis, exceptions
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from orders import ids
+from orders.connecting import client
 from orders.entries import Claim, Claimed, Entry, Listed, Move, Resident, Standing
-from orders.scripting import CHUNK, RETRIED, TIMEOUT, Scripts, chunks, translated
+from orders.scripting import CHUNK, Scripts, Source, chunks, translated
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -72,14 +71,7 @@ class Schedule:
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
-        client = Redis.from_url(
-            settings.redis_url,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(NoBackoff(), 1, supported_errors=RETRIED),
-            protocol=2,
-        )
-        return cls(client, settings)
+        return cls(client(settings), settings)
 
     @property
     def shards(self) -> Sequence[Schedule]:
@@ -351,14 +343,14 @@ class Schedule:
         return self._scripts.score(instant)
 
     def _script(self, name: str) -> Any:
-        return partial(self._run, self._redis.register_script(self._scripts.source(name)), self._scripts.keys_of(name))
+        return partial(self._run, self._scripts.source(name), self._scripts.keys_of(name))
 
-    def _run(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def _run(self, script: Source, keys: Sequence[str], args: Sequence[Any]) -> Any:
         with translated(self._settings):
             try:
                 return self._redis.evalsha(script.sha, len(keys), *keys, *args)
             except exceptions.NoScriptError:
-                return cast("Any", script(keys=keys, args=args))  # which loads it first
+                return self._redis.eval(script.text, len(keys), *keys, *args)  # the server keeps it
 
 
 def _instant(time: Sequence[Any]) -> float:

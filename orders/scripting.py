@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from hashlib import sha1
 from importlib.resources import files
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from redis import exceptions
 
@@ -30,8 +32,32 @@ CHUNK = 1000
 TIMEOUT = 5.0
 """Seconds to wait for Redis, to connect and for an answer, unless the URL says ``?socket_timeout=``."""
 
+AWAY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,  # a master that has become a replica
+    exceptions.ClusterError,
+    exceptions.RedisClusterException,
+    exceptions.TryAgainError,  # a slot that is being moved
+)
+"""What passes: a server that is down, or that is no longer the one to ask."""
+
 RETRIED = (exceptions.ConnectionError,)
 """What is tried once more: a connection that was closed. A Redis that hangs is not asked twice."""
+
+
+class Source(NamedTuple):
+    """A script."""
+
+    text: str
+    sha: str
+    """By what a server knows it."""
+
+
+@cache
+def _source(name: str) -> Source:
+    text = (files("orders") / "scripts" / f"{name}.lua").read_text()
+    return Source(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 class Scripts:
@@ -69,9 +95,9 @@ class Scripts:
         """Return the keys of a script, as its header lists them."""
         return self._keys[name]
 
-    def source(self, name: str) -> str:
+    def source(self, name: str) -> Source:
         """Return a script."""
-        return (files("orders") / "scripts" / f"{name}.lua").read_text()
+        return _source(name)
 
     def score(self, instant: float) -> str:
         """Return the score of an instant in Unix seconds."""
@@ -108,7 +134,7 @@ def translated(settings: Settings) -> Iterator[None]:
     """Turn redis-py's errors into ours."""
     try:
         yield
-    except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError) as error:
+    except AWAY as error:
         raise ScheduleUnavailable(f"Redis at ORDERS_REDIS_URL {mask(settings.redis_url)}: {error}") from error
     except exceptions.RedisError as error:
         raise ScheduleError(f"Redis refused a command on the key {settings.key!r}: {error}") from error

@@ -179,4 +179,3 @@ def database(postgres: str) -> Iterator[str]:
             connection.execute("DROP ROLE keeper")
             rules.write_text(rules.read_text().partition("\n")[2])
             connection.execute("SELECT pg_reload_conf()")
-

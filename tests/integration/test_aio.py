@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session
 
 from orders import aio, api
-from orders.async_schedule import CONNECTIONS
+from orders.connecting import CONNECTIONS
 from orders.embedded import free_port
 from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleUnavailable
 from orders.expiry import OrderExpiry

@@ -55,7 +55,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ORDERS_KEY", "")  # as a compose file leaves what was not set
     settings = Settings()
     assert settings.lookahead == pytest.approx(22)
-    assert settings.broker_url == "redis+socket:///run/redis.sock?virtual_host=3"
+    assert settings.broker.url == "redis+socket:///run/redis.sock?virtual_host=3"
     assert (settings.pending, settings.key) == ("0", "orders")
 
 
