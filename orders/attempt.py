@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from orders import ids
+from orders.counting import ANSWERS, NO_ANSWER
 from orders.errors import (
     ConfigError,
     ExpiryFailed,
@@ -85,6 +86,7 @@ class Attempt:
         self._sleep = sleep
         self._jitter = jitter
         self._findings: dict[str, Finding] = {}
+        self._counts: Counter[str] = Counter()
         self._waited: set[str] = set()
         self._outage: OrdersError | None = None
         self.tried_before: frozenset[str] = frozenset()
@@ -109,7 +111,12 @@ class Attempt:
         except OUTAGE as error:
             self._outage = error
         settlement = Settlement(
-            self._findings, self._settings, self._outage, now=self._schedule.now, jitter=self._jitter
+            self._findings,
+            self._settings,
+            self._outage,
+            counts=self._counts,
+            now=self._schedule.now,
+            jitter=self._jitter,
         )
         settlement.carry_out(self._schedule, self._lease)
         if logger.isEnabledFor(logging.INFO):
@@ -151,6 +158,7 @@ class Attempt:
             replies = self._guard.ask(due, lease=left)
         for order_id, reply in replies.items():
             self._findings[order_id].reply = reply
+            self._counts[ANSWERS[reply.answer if reply.was_answered else NO_ANSWER]] += 1
         self._count_unknown([order_id for order_id in due if self._findings[order_id].answer is Answer.UNKNOWN])
         for answer, decide in ((Answer.PAID, self._store.settle_paid), (Answer.UNPAID, self._store.expire)):
             self._decide(decide, [order_id for order_id in due if self._findings[order_id].answer is answer])

@@ -117,6 +117,19 @@ def from_now(
     return present + sa.literal(timedelta(seconds=seconds), sa.Interval())
 
 
+def seconds_since(
+    instant: sa.ColumnElement[datetime], dialect: str, clock: Clock | None, kind: sa.types.TypeEngine[datetime]
+) -> sa.ColumnElement[float]:
+    """Return how long ago an instant was, as a statement says it."""
+    present = now(dialect, clock, kind)
+    if dialect == "postgresql":
+        # EXTRACT makes a number of any precision, which takes far longer than the rest.
+        return sa.func.date_part("epoch", present - instant, type_=sa.Double)
+    if dialect in MYSQL:
+        return sa.func.timestampdiff(sa.text("MICROSECOND"), instant, present) * sa.literal_column("1e-6", sa.Double)
+    return (sa.func.julianday(present) - sa.func.julianday(instant)) * sa.literal_column("86400.0", sa.Double)
+
+
 def _note_the_time(_: object, record: Any) -> None:
     record.info[_GIVEN_BACK] = time.monotonic()
 

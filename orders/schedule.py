@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 from redis import Redis, exceptions
 
@@ -32,6 +33,11 @@ NOTE = "_"
 
 COUNTED = ("scheduled", "due", "started", "dead")
 """What `Schedule.stats` counts of a `Standing`."""
+
+Counts: TypeAlias = Mapping[str, int]
+"""Counters (see `orders.counting`), each with what to add."""
+
+NOTHING: Counts = {}
 
 LEASES = 1000
 """Leases that `Schedule.standing` tells apart from deadlines: the newest, one for each claim that found something."""
@@ -126,27 +132,18 @@ class Schedule:
             started.update((order_id, number) for order_id, number in zip(chunk, numbers, strict=True) if number)
         return started
 
-    def settle(self, lease: float, order_ids: Sequence[str], *, expired: int = 0, closed: int = 0) -> int:
-        """Take ids out whose lease still holds, and count what became of their rows; return how many."""
-        settled = 0
-        for chunk in chunks(order_ids):
-            settled += self._settle([repr(lease), expired, closed, *map(ids.encode, chunk)])
-            expired = closed = 0
-        return settled
+    def settle(self, lease: float, order_ids: Iterable[str], counts: Counts = NOTHING) -> int:
+        """Take ids out whose lease still holds, and add to counters in any case; return how many."""
+        return self._end(self._settle, lease, zip(map(ids.encode, order_ids), strict=False), counts)
 
-    def reschedule(self, lease: float, moves: Iterable[Move]) -> int:
-        """Move ids whose lease still holds to another instant; return how many."""
-        return sum(
-            self._reschedule([repr(lease), *(part for move in chunk for part in self._parts(move))])
-            for chunk in chunks(moves)
-        )
+    def reschedule(self, lease: float, moves: Iterable[Move], counts: Counts = NOTHING) -> int:
+        """Move ids whose lease still holds to another instant, and add to counters; return how many."""
+        return self._end(self._reschedule, lease, map(self._parts, moves), counts)
 
-    def bury(self, lease: float, letters: Iterable[tuple[str, str]]) -> int:
+    def bury(self, lease: float, letters: Iterable[tuple[str, str]], counts: Counts = NOTHING) -> int:
         """Move ids whose lease still holds to the dead letters, each with its letter (JSON); return how many."""
-        return sum(
-            self._bury([repr(lease), *(part for order_id, letter in chunk for part in (ids.encode(order_id), letter))])
-            for chunk in chunks(letters)
-        )
+        parts = ((ids.encode(order_id), letter) for order_id, letter in letters)
+        return self._end(self._bury, lease, parts, counts)
 
     def remove(self, order_ids: Iterable[str]) -> int:
         """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
@@ -330,6 +327,13 @@ class Schedule:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+    def _end(self, script: Any, lease: float, parts: Iterable[Sequence[Any]], counts: Counts) -> int:
+        ended = 0
+        for chunk in chunks(parts):
+            ended += script([*self._scripts.head(lease, counts), *chain.from_iterable(chunk)])
+            counts = NOTHING
+        return ended
 
     def _parts(self, move: Move) -> tuple[Any, ...]:
         failure = "" if move.failure is None else json.dumps(move.failure)

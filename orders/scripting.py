@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from redis import exceptions
@@ -79,7 +79,7 @@ class Scripts:
             "claim": [keys.schedule, keys.attempts, keys.stats, keys.leases],
             "start": [keys.schedule, keys.attempts],
             "settle": [*tried, keys.stats],
-            "reschedule": tried,
+            "reschedule": [*tried, keys.stats],
             "bury": [*tried, keys.dead, keys.stats],
             "remove": [*tried, keys.dead],
             "retry": [*tried, keys.dead],
@@ -106,6 +106,10 @@ class Scripts:
     def pairs(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
         """Return the arguments for ids and their instants: score, id, score, id."""
         return [part for order_id, due in entries for part in (self.score(due), ids.encode(order_id))]
+
+    def head(self, lease: float, counts: Mapping[str, int]) -> list[Any]:
+        """Return the first arguments of a script that ends an attempt: the token, and what it adds to counters."""
+        return [repr(lease), len(counts), *chain.from_iterable(counts.items())]
 
     def members(self, order_ids: Iterable[str]) -> list[Any]:
         """Return the arguments for ids."""

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 from orders import ids
 from orders.config import mask
+from orders.counting import CLOSED, EXPIRED, lateness
 from orders.entries import Move
 from orders.guarding import Reply
 from orders.hooks import Answer
 from orders.logs import about
-from orders.schedule import Schedule
+from orders.schedule import NOTHING, Counts, Schedule
 from orders.store import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Settlement:
         findings: what was found out, by order id.
         settings: the settings.
         outage: the error of a server that ended the attempt.
+        counts: what else is to be counted; see `orders.counting`.
         now: returns Redis's time.
         jitter: returns a number from 0 to 1, by which retries are spread.
     """
@@ -109,6 +111,7 @@ class Settlement:
         settings: Settings,
         outage: Exception | None,
         *,
+        counts: Mapping[str, int],
         now: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
@@ -117,23 +120,26 @@ class Settlement:
         self._read_clock = now
         self._jitter = jitter
         self._settled: list[str] = []
-        self._expired = 0
+        self._late: list[float] = []
         self._moves: list[Move] = []
         self._retried: list[Move] = []
         """Of the moves, those that count against an order."""
         self._letters: dict[str, dict[str, Any]] = {}
         for order_id, finding in findings.items():
             finding.ends = self._add(order_id, finding)
+        self._counts = {**counts, **self._counted()}
 
     def carry_out(self, schedule: Schedule, lease: float) -> None:
         """Do it, where the fence holds."""
+        counts: Counts = self._counts  # for whatever is called first
         if self._settled:
-            closed = len(self._settled) - self._expired
-            schedule.settle(lease, self._settled, expired=self._expired, closed=closed)
+            schedule.settle(lease, self._settled, counts)
+            counts = NOTHING
         if self._moves:
-            schedule.reschedule(lease, self._moves)
+            schedule.reschedule(lease, self._moves, counts)
+            counts = NOTHING
         if self._letters:
-            schedule.bury(lease, [(order_id, json.dumps(letter)) for order_id, letter in self._letters.items()])
+            schedule.bury(lease, [(order_id, json.dumps(letter)) for order_id, letter in self._letters.items()], counts)
         self._log(lease)
 
     def _log(self, lease: float) -> None:
@@ -150,6 +156,12 @@ class Settlement:
             told = about("buried", [order_id], lease=lease, attempt=number, reason=why)
             logger.error("buried the order %s after attempt %d of %d: %s", named, number, limit, why, extra=told)
 
+    def _counted(self) -> Mapping[str, int]:
+        if not self._settled:
+            return {}
+        expired = len(self._late)
+        return {EXPIRED: expired, CLOSED: len(self._settled) - expired, **lateness(self._late)}
+
     def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
         """Take down what is to be done with an order; return how the attempt ended for it."""
         verdict, number, limit = finding.verdict, finding.number, self._settings.max_attempts
@@ -157,7 +169,8 @@ class Settlement:
             return (self._add_unknown(order_id, finding),)
         if verdict and verdict.outcome in FINAL:
             self._settled.append(order_id)
-            self._expired += verdict.outcome is Outcome.EXPIRED
+            if verdict.outcome is Outcome.EXPIRED:
+                self._late.append(max(-verdict.wait, 0.0))
             return (verdict.outcome.value,)
         found = (verdict.outcome.value,) if verdict and verdict.outcome is not Outcome.DUE else ()
         if verdict and verdict.outcome is Outcome.NOT_DUE:

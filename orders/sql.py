@@ -61,7 +61,7 @@ class SqlStore:
 
     def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Mark those that are pending as paid, because the guard says so; tell what became of each id."""
-        return self._decide(order_ids, Work.settle_paid, Outcome.PAID)
+        return self._decide(order_ids, _settle_paid, Outcome.PAID)
 
     def pay(
         self,
@@ -174,7 +174,10 @@ class SqlStore:
         self._engine.dispose()
 
     def _decide(
-        self, order_ids: Sequence[str], change: Callable[[Work, Sequence[Any]], set[Any]], outcome: Outcome
+        self,
+        order_ids: Sequence[str],
+        change: Callable[[Work, Sequence[Any]], Mapping[Any, float]],
+        outcome: Outcome,
     ) -> Mapping[str, Verdict]:
         """Change those rows that may be changed, in one transaction; tell what became of each id."""
         tables = self._tables
@@ -189,10 +192,11 @@ class SqlStore:
             return verdicts
         with self._transaction(reading=change is _nothing) as connection:
             changed = change(self._work_on(connection, tables), sorted(set(keys.values())))
-            others = set(keys.values()) - changed
+            others = keys.values() - changed.keys()
             found = tables.orders.look(connection, list(others), at_rest=change is _nothing) if others else {}
         for order_id, key in keys.items():
-            verdicts[order_id] = Verdict(outcome) if key in changed else found.get(key, MISSING)
+            late = changed.get(key)
+            verdicts[order_id] = found.get(key, MISSING) if late is None else Verdict(outcome, wait=-late)
         return verdicts
 
     @contextmanager
@@ -254,8 +258,12 @@ class SqlStore:
         return Outbox(self._settings, dialect, database.deciding_clock(dialect, self._given_clock))
 
 
-def _nothing(_: Work, __: Sequence[Any]) -> set[Any]:
-    return set()
+def _settle_paid(work: Work, keys: Sequence[Any]) -> Mapping[Any, float]:
+    return dict.fromkeys(work.settle_paid(keys), 0.0)
+
+
+def _nothing(_: Work, __: Sequence[Any]) -> Mapping[Any, float]:
+    return {}
 
 
 def _create(connection: sa.Connection, missing: sa.Table) -> bool:

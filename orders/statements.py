@@ -36,9 +36,15 @@ class Statements:
     grace: float
     """Seconds after its deadline at which an order is due."""
 
-    def expire_due(self, connection: sa.Connection, keys: Sequence[Any]) -> set[Any]:
-        """Change rows from pending to expired, where they are pending and due; return the keys of those changed."""
-        return self._change(connection, keys, self.orders.expired, self._is_pending, self._is_due)
+    def expire_due(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, float]:
+        """Change rows from pending to expired, where they are pending and due; return for how long those were due.
+
+        The seconds are those of the clock that decides what is due.
+        """
+        orders, grace = self.orders, self.grace
+        conditions = (self._is_pending, self._is_due)
+        changed = self._change(connection, keys, orders.expired, *conditions, told=[self._seconds_since_deadline])
+        return {orders.normal(key): seconds - grace for key, seconds in changed}
 
     def pay(
         self,
@@ -61,7 +67,7 @@ class Statements:
             conditions.append(sa.or_(self.orders.deadline.is_(None), sa.not_(self._is_due)))
         if only_if is not None:
             conditions.append(only_if)
-        return self._change(connection, keys, self.orders.paid, *conditions)
+        return {self.orders.normal(key) for (key,) in self._change(connection, keys, self.orders.paid, *conditions)}
 
     def revive(self, connection: sa.Connection, key: Any) -> None:
         """Change a row from expired to paid."""
@@ -131,21 +137,25 @@ class Statements:
         return connection.execute(select).scalar_one()
 
     def _change(
-        self, connection: sa.Connection, keys: Sequence[Any], status: object, *conditions: sa.ColumnElement[bool]
-    ) -> set[Any]:
-        """Give rows another status under conditions, by one statement; return the keys of those changed."""
+        self,
+        connection: sa.Connection,
+        keys: Sequence[Any],
+        status: object,
+        *conditions: sa.ColumnElement[bool],
+        told: Sequence[sa.ColumnElement[Any]] = (),
+    ) -> Sequence[Any]:
+        """Give rows another status under conditions, by one statement; return of those changed the key, and *told*."""
         orders = self.orders
         are_meant = [self._among(keys), *conditions]
         update = sa.update(orders.table).values({orders.status: status})
         if self.dialect.update_returning:
-            changed = connection.execute(update.where(*are_meant).returning(orders.id)).scalars()
-            return {orders.normal(key) for key in changed}
+            return connection.execute(update.where(*are_meant).returning(orders.id, *told)).all()
         # MySQL returns nothing from an update: lock the rows first, by the same conditions.
-        select = sa.select(orders.id).where(*are_meant).order_by(orders.id).with_for_update()
-        locked = connection.execute(select).scalars().all()
+        select = sa.select(orders.id, *told).where(*are_meant).order_by(orders.id).with_for_update()
+        locked = connection.execute(select).all()
         if locked:
-            connection.execute(update.where(orders.id.in_(locked)))
-        return {orders.normal(key) for key in locked}
+            connection.execute(update.where(orders.id.in_([key for key, *_ in locked])))
+        return locked
 
     @cached_property
     def _judged(self) -> Sequence[sa.ColumnElement[Any]]:
@@ -185,6 +195,11 @@ class Statements:
     @property
     def _is_due(self) -> sa.ColumnElement[bool]:
         return self.orders.deadline <= self._ago(self.grace)
+
+    @property
+    def _seconds_since_deadline(self) -> sa.ColumnElement[float]:
+        deadline = self.orders.deadline
+        return database.seconds_since(deadline, self.dialect.name, self.clock, deadline.type)
 
     def _is_overdue(self, overdue: float | None) -> list[sa.ColumnElement[bool]]:
         deadline = self.orders.deadline

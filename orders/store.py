@@ -44,7 +44,7 @@ class Verdict:
     due: float = 0.0
     """With DUE and NOT_DUE, the deadline of the row and the grace after it, in Unix seconds."""
     wait: float = 0.0
-    """With DUE and NOT_DUE, the seconds until then, by the clock that decided."""
+    """With DUE, NOT_DUE and EXPIRED, the seconds until it is due, by the clock that decided; below 0 once it is."""
     reason: str = ""
     """With MISSING and INVALID, what is wrong."""
 

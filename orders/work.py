@@ -60,8 +60,8 @@ class Work:
     following: list[Callable[[], None]] = field(default_factory=list)
     """What is to be called after the commit."""
 
-    def expire(self, keys: Sequence[Any]) -> set[Any]:
-        """Expire rows that are pending and due, and call the hooks with those; return their keys."""
+    def expire(self, keys: Sequence[Any]) -> Mapping[Any, float]:
+        """Expire rows that are pending and due, and call the hooks with those; return for how long they were due."""
         expired = self.tables.orders.expire_due(self.connection, keys)
         if expired:
             ordered = sorted(expired)

@@ -1,13 +1,13 @@
 -- Move orders that cannot be expired to the dead letters, where the token still holds their lease.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 stats (hash)
--- ARGV  1 token   2… pairs: id, dead letter (JSON)
+-- ARGV  1 token   2 number of counters   3… pairs: counter, what to add   then pairs: id, dead letter (JSON)
 -- Returns the number of ids buried.
 
-local token = tonumber(ARGV[1])
+local token, first = tonumber(ARGV[1]), 3 + 2 * ARGV[2]
 local buried = 0
 
-for i = 2, #ARGV, 2 do
+for i = first, #ARGV, 2 do
   local id = ARGV[i]
   local score = redis.call('ZSCORE', KEYS[1], id)
   if score and tonumber(score) == token then
@@ -23,5 +23,10 @@ if redis.call('HLEN', KEYS[2]) == 1 then
   redis.call('HDEL', KEYS[2], '')  -- see start.lua
 end
 redis.call('HINCRBY', KEYS[5], 'buried', buried)
+
+-- Counted by what the database and the guard said, whoever holds the lease by now.
+for i = 3, first - 2, 2 do
+  redis.call('HINCRBY', KEYS[5], ARGV[i], ARGV[i + 1])
+end
 
 return buried

@@ -1,14 +1,15 @@
 -- Move orders to another instant, where the token still holds their lease: because they are due later, are to be
 -- tried again later, or were claimed and could not be sent.
 --
--- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)
--- ARGV  1 token   2… four for each: id, score, attempts that count from now on, failure (JSON; empty for none)
+-- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 stats (hash)
+-- ARGV  1 token   2 number of counters   3… pairs: counter, what to add
+--       then four for each: id, score, attempts that count from now on, failure (JSON; empty for none)
 -- Returns the number of ids moved.
 
-local token = tonumber(ARGV[1])
-local moved = 0
+local token, first = tonumber(ARGV[1]), 3 + 2 * ARGV[2]
+local moved, retried = 0, 0
 
-for i = 2, #ARGV, 4 do
+for i = first, #ARGV, 4 do
   local id, attempts, failure = ARGV[i], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local score = redis.call('ZSCORE', KEYS[1], id)
   if score and tonumber(score) == token then
@@ -20,6 +21,7 @@ for i = 2, #ARGV, 4 do
     end
     if failure ~= '' then
       redis.call('HSET', KEYS[3], id, failure)
+      retried = retried + 1
     elseif attempts == 0 then
       redis.call('HDEL', KEYS[3], id)
     end
@@ -29,6 +31,14 @@ end
 
 if redis.call('HLEN', KEYS[2]) == 1 then
   redis.call('HDEL', KEYS[2], '')  -- see start.lua
+end
+if retried > 0 then
+  redis.call('HINCRBY', KEYS[4], 'retried', retried)
+end
+
+-- Counted by what the database and the guard said, whoever holds the lease by now.
+for i = 3, first - 2, 2 do
+  redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1])
 end
 
 return moved

@@ -1,16 +1,16 @@
 -- Take orders whose row is in a final state out of the schedule, where the token still holds their lease.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 stats (hash)
--- ARGV  1 token   2 how many rows were expired   3 how many were closed before   4… ids
+-- ARGV  1 token   2 number of counters   3… pairs: counter, what to add   then ids
 -- Returns the number of ids taken out.
 
-local token = tonumber(ARGV[1])
-local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 4))
+local token, first = tonumber(ARGV[1]), 3 + 2 * ARGV[2]
+local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, first))
 local settled = {}
 
 for i = 1, #scores do
   if scores[i] and tonumber(scores[i]) == token then
-    settled[#settled + 1] = ARGV[i + 3]
+    settled[#settled + 1] = ARGV[first + i - 1]
   end
 end
 
@@ -23,8 +23,9 @@ if #settled > 0 then
   end
 end
 
--- Counted by what the database did, whoever holds the lease by now.
-redis.call('HINCRBY', KEYS[4], 'expired', ARGV[2])
-redis.call('HINCRBY', KEYS[4], 'closed', ARGV[3])
+-- Counted by what the database and the guard said, whoever holds the lease by now.
+for i = 3, first - 2, 2 do
+  redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1])
+end
 
 return #settled

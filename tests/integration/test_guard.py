@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orders.counting import ANSWERS
 from orders.errors import ExpiryFailed, StoreUnavailable
 from orders.guarding import Guard
 from orders.hooks import Answer
@@ -389,7 +390,9 @@ def test_a_batch_with_every_answer_gets_each_its_due(shop: Shop, gateway: Gatewa
     assert released == ["unpaid"]  # only what is expired gives back its stock
     assert shop.redis.exists("{orders}:attempts", "{orders}:dead") == 0
     stats = shop.schedule.stats()
-    assert (stats["expired"], stats["closed"]) == (1, 1)
+    assert (stats["expired"], stats["closed"], stats["retried"]) == (1, 1, 5)
+    answered = {answer: stats[counter] for answer, counter in ANSWERS.items()}
+    assert answered == {"paid": 1, "unpaid": 1, "unknown": 1, "none": 4}
 
 
 @on_sqlite

@@ -99,7 +99,7 @@ class Model(RuleBasedStateMachine):
     @rule(pick=PICK)
     def settle(self, pick: int) -> None:
         lease, order_ids, held = self.held(pick)
-        assert self.real.settle(lease, order_ids, expired=len(held)) == len(held)
+        assert self.real.settle(lease, order_ids, {"expired": len(held)}) == len(held)
         for order_id in held:
             del self.scores[order_id]
             self.forget(order_id)

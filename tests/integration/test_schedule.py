@@ -123,7 +123,7 @@ def test_start_counts_attempts_and_a_later_claim_tells_them(schedule: Schedule, 
 def test_settle_takes_out_and_counts(schedule: Schedule, redis: Redis) -> None:
     claim = claim_one(schedule)
     schedule.start(claim.lease, ["42"])
-    assert schedule.settle(claim.lease, ["42"], expired=1) == 1
+    assert schedule.settle(claim.lease, ["42"], {"expired": 1, "closed": 0}) == 1
     assert redis.exists("orders", "{orders}:attempts") == 0
     assert schedule.stats() == {
         "scheduled": 0,
@@ -140,9 +140,21 @@ def test_settle_counts_once_however_many_calls_it_takes(schedule: Schedule) -> N
     schedule.enqueue((str(number), 1.0) for number in range(CHUNK + 1))
     claims = [schedule.claim(CHUNK), schedule.claim(CHUNK)]
     everything = [claimed.order_id for claim in claims for claimed in claim.claimed]
-    settled = schedule.settle(claims[0].lease, everything, expired=1000, closed=1)
+    settled = schedule.settle(claims[0].lease, everything, {"expired": 1000, "closed": 1})
     assert settled == CHUNK  # the last one belongs to another claim
     assert (schedule.stats()["expired"], schedule.stats()["closed"]) == (1000, 1)
+
+
+def test_whatever_ends_an_attempt_counts_even_if_the_lease_was_lost(schedule: Schedule) -> None:
+    claim = claim_one(schedule)
+    schedule.enqueue([("42", 2e9)])
+    counts = {"guard_paid": 1, "guard_none": 2}
+    assert schedule.settle(claim.lease, ["42"], counts) == 0
+    assert schedule.reschedule(claim.lease, [Move("42", 1.0, 1, {"error": "…"})], counts) == 0
+    assert schedule.bury(claim.lease, [("42", "{}")], counts) == 0
+    stats = schedule.stats()
+    assert (stats["guard_paid"], stats["guard_none"]) == (3, 6)
+    assert (stats.get("retried", 0), stats["buried"]) == (0, 0)  # which is what became of the schedule
 
 
 def test_reschedule_moves_and_sets_the_attempts(schedule: Schedule, redis: Redis) -> None:

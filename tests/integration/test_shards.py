@@ -146,7 +146,7 @@ def test_a_lost_lease_in_an_abandoned_shard_changes_nothing(settings: Settings, 
     # when the schedule has one sorted set again while a worker is at it
     assert rehome(few) == 1
     # then the worker's fence is gone, its attempt stays counted, and the order is due again when the lease ends
-    assert few.shard(shard.number).settle(claim.lease, ["42"], expired=1) == 0
+    assert few.shard(shard.number).settle(claim.lease, ["42"], {"expired": 1}) == 0
     assert few.entry("42").due == pytest.approx(claim.lease_ends)
     assert few.entry("42").attempts == 1
     many.close()

@@ -99,7 +99,16 @@ def test_the_deadline_is_compared_to_the_millisecond(shop: Shop, milliseconds: i
     assert store.extend("42", deadline)
     [verdict] = store.expire(["42"]).values()
     assert verdict.outcome is outcome
-    assert verdict.wait == pytest.approx(0.001 if milliseconds < 0 else 0.0)
+    assert verdict.wait == pytest.approx(-milliseconds / 1000, abs=1e-4)  # SQLite's days are that exact
+
+
+def test_of_an_expired_order_it_is_told_for_how_long_it_was_due(shop: Shop) -> None:
+    # by the database's own clock, where it has one; the grace is no lateness
+    shop.create()
+    shop.place("42", due=-100)
+    [verdict] = shop.configured(grace=60).store.expire(["42"]).values()
+    assert verdict.outcome is Outcome.EXPIRED
+    assert verdict.wait == pytest.approx(-40, abs=30)
 
 
 def test_a_deadline_in_whole_seconds_is_compared_like_any_other(shop: Shop) -> None:
