@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -9,6 +11,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import autodiscover_modules
 
 from orders import api
+from orders.contrib.django.conf import DjangoConfigError
 
 
 class OrderExpiryConfig(AppConfig):
@@ -26,7 +29,7 @@ class OrderExpiryConfig(AppConfig):
         """Put the project's settings and connections to work.
 
         Raises:
-            DjangoConfigError: ``ORDERS`` is wrong.
+            DjangoConfigError: ``ORDERS`` is wrong, and it is not ``manage.py check`` that starts, which tells it.
         """
         # These need the models, which are loaded by now.
         from orders.contrib.django import checks  # noqa: F401, PLC0415 - registers them
@@ -34,8 +37,21 @@ class OrderExpiryConfig(AppConfig):
 
         api.provide(connect)
         autodiscover_modules("order_hooks")
-        api.configure()
+        try:
+            api.configure()
+        except DjangoConfigError:
+            if not _only_checks():
+                raise
         setting_changed.connect(_follow, dispatch_uid="orders.contrib.django")
+
+
+def _only_checks() -> bool:
+    """Tell whether this process is ``manage.py check``, which serves nobody.
+
+    Whatever else starts Django has to stop: web servers make no system checks, and Celery ignores what they find.
+    """
+    program, *arguments = sys.argv
+    return Path(program).name in {"manage.py", "django-admin"} and arguments[:1] == ["check"]
 
 
 def _follow(*, setting: str, **_: Any) -> None:

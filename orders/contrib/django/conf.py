@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.apps import apps
 from django.conf import settings as django_settings
@@ -99,15 +99,18 @@ def read(given: object = None) -> Configuration:
 
 
 def events_table() -> str:
-    """Return the name of the table of events, for its model and its migration: that of the setting EVENTS_TABLE."""
-    given = getattr(django_settings, "ORDERS", None) or {}
+    """Return the name of the table of events, for its model and its migration: that of the setting EVENTS_TABLE.
+
+    A wrong one is left to `read`, which tells what is accepted: models are loaded before anything can be checked.
+    """
+    given = getattr(django_settings, "ORDERS", None)
     told = {str(name).upper(): value for name, value in given.items()} if isinstance(given, Mapping) else {}
-    name = told.get("EVENTS_TABLE", Settings.model_fields["events_table"].default)
-    if not isinstance(name, str) or not re.fullmatch(_TABLE, name):
-        raise DjangoConfigError(
-            f"ORDERS['EVENTS_TABLE'] is {name!r}: accepted is the name of a table, without a schema in Django"
-        )
-    return name
+    name = told.get("EVENTS_TABLE")
+    return name if _is_table(name) else Settings.model_fields["events_table"].default
+
+
+def _is_table(name: object) -> TypeGuard[str]:
+    return isinstance(name, str) and bool(re.fullmatch(_TABLE, name))
 
 
 def _settings(
@@ -120,6 +123,10 @@ def _settings(
     if unknown:
         known = sorted({name.upper() for name in Settings.model_fields} - REPLACED.keys() | set(OWN))
         raise DjangoConfigError(f"ORDERS[{unknown[0]!r}] is no setting; the settings are {', '.join(known)}")
+    if not _is_table(name := told.get("EVENTS_TABLE", events_table())):
+        raise DjangoConfigError(
+            f"ORDERS['EVENTS_TABLE'] is {name!r}: accepted is the name of a table, without a schema in Django"
+        )
     key = model._meta.pk
     described = {
         # A quotation mark in the middle is how a model names a table of another schema.

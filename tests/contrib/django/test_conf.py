@@ -19,6 +19,8 @@ from tests.contrib.django import adapter as adapters
 from tests.contrib.django.conftest import Project
 from tests.contrib.django.shop.models import Booking, Order
 
+ROOT = str(Path(__file__).parents[3])
+
 BOOKING = {
     "MODEL": "shop.Booking",
     "STATUS_FIELD": "state",
@@ -73,6 +75,7 @@ def test_djangos_dict_goes_before_the_environment(monkeypatch: pytest.MonkeyPatc
         ({"DATABASE_URL": "sqlite://"}, "ORDERS['DATABASE_URL'] is no setting in Django: accepted is DATABASES"),
         ({"TABLE": "x"}, "ORDERS['TABLE'] is no setting in Django: accepted is MODEL"),
         ({"LEESE": 5}, "ORDERS['LEESE'] is no setting; the settings are BATCH_SIZE"),
+        ({"EVENTS_TABLE": "shop.events"}, "ORDERS['EVENTS_TABLE'] is 'shop.events': accepted is the name of a table"),
         ({"LEASE": -5}, "ORDERS_LEASE is -5: accepted is a number of seconds"),
     ],
 )
@@ -104,8 +107,7 @@ def test_a_database_with_a_time_zone_of_its_own_is_refused(project: Project, dat
 
 
 def manage(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).parents[3])
-    given = {"DJANGO_SETTINGS_MODULE": "tests.contrib.django.shop.settings", "PYTHONPATH": root, **environment}
+    given = {"DJANGO_SETTINGS_MODULE": "tests.contrib.django.shop.settings", "PYTHONPATH": ROOT, **environment}
     command = [sys.executable, "-m", "django", *arguments]
     return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=60)
 
@@ -120,14 +122,27 @@ def test_django_starts_without_redis_and_without_its_database(tmp_path: Path) ->
     assert ran.returncode == 0, ran.stderr
 
 
-def test_a_wrong_setting_stops_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", ["LEESE", "EVENTS_TABLE"])
+def test_a_wrong_setting_stops_the_start_and_check_tells_it(tmp_path: Path, wrong: str) -> None:
     (tmp_path / "wrong.py").write_text(
-        "from tests.contrib.django.shop.settings import *\nORDERS = {'MODEL': 'shop.Order', 'LEESE': 5}\n"
+        f"from tests.contrib.django.shop.settings import *\nORDERS = {{'MODEL': 'shop.Order', '{wrong}': 5}}\n"
     )
-    root = str(Path(__file__).parents[3])
-    ran = manage("check", folder=tmp_path, DJANGO_SETTINGS_MODULE="wrong", PYTHONPATH=f"{tmp_path}:{root}")
-    assert ran.returncode != 0
-    assert "ORDERS['LEESE'] is no setting" in ran.stderr
+    (tmp_path / "manage.py").write_text("from django.core.management import execute_from_command_line as run\nrun()\n")
+    given = {"DJANGO_SETTINGS_MODULE": "wrong", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+    def ends(*command: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=given, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ran.returncode != 0, ran.stdout
+        return ran.stderr
+
+    # a web server, or a command
+    assert f"DjangoConfigError: ORDERS['{wrong}'] is" in ends("-c", "import django; django.setup()")
+    # and the command whose purpose it is
+    told = ends("manage.py", "check")
+    assert f"(order_expiry.E001) ORDERS['{wrong}'] is" in told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql", "mariadb"], indirect=True)
