@@ -12,17 +12,17 @@ from sqlalchemy.orm import Session
 from orders.hooks import Hooks
 
 if TYPE_CHECKING:
-    from flask_sqlalchemy import SQLAlchemy
+    from orders.contrib.flask.state import Database
 
 
-def share(shop: Hooks, app_hooks: Hooks, app: Flask, db: SQLAlchemy | None) -> None:
+def share(shop: Hooks, app_hooks: Hooks, app: Flask, database: Database | None) -> None:
     """Have *app_hooks* be the shop's hooks, each to be called in the context of one app."""
 
     def plain(function: Callable[..., Any] | None) -> Any:
         return function and _InContext(function, app)
 
     def joined(function: Callable[..., Any] | None) -> Any:
-        return function and _InTransaction(function, app, db)
+        return function and _InTransaction(function, app, database)
 
     app_hooks.expire_hooks[:] = map(joined, shop.expire_hooks)
     app_hooks.event_hooks[:] = map(plain, shop.event_hooks)
@@ -53,14 +53,16 @@ class _InContext:
 class _InTransaction:
     """A hook that is given a session: in a context in which ``db.session`` is that session."""
 
-    def __init__(self, function: Callable[..., Any], app: Flask, db: SQLAlchemy | None) -> None:
+    def __init__(self, function: Callable[..., Any], app: Flask, database: Database | None) -> None:
         self._function = function
         self._app = app
-        self._db = db
+        self._db = database.db if database else None
+        self._to_python = database.to_python if database else lambda key: key
 
     def __call__(self, session: Session, about: Any) -> Any:
+        known = [self._to_python(key) for key in about] if isinstance(about, list) else self._to_python(about)
         with self._context(session):
-            return self._function(session, about)
+            return self._function(session, known)
 
     @contextmanager
     def _context(self, session: Session) -> Iterator[None]:

@@ -224,7 +224,7 @@ class Orders:
 
     def _share(self, app: Flask) -> None:
         state = state_of(app)
-        contexts.share(self._hooks, state.expiry.hooks, app, state.database.db if state.database else None)
+        contexts.share(self._hooks, state.expiry.hooks, app, state.database)
 
     def _state(self, app: Flask | None = None) -> AppState:
         state = state_of(app)

@@ -41,6 +41,12 @@ def bind_key(model: type[Any] | None) -> str | None:
     return key
 
 
+def has_uuids(model: type[Any]) -> bool:
+    """Tell whether the ids of a model are ``uuid.UUID``, however its database keeps them."""
+    [key] = _table(model).primary_key.columns
+    return isinstance(key.type, sa.Uuid) and key.type.as_uuid
+
+
 def _once(given: Mapping[str, Any], name: str, elsewhere: str) -> None:
     if name in given:
         raise ConfigError(f"{PREFIX}{name} is in the app's configuration, and so is {elsewhere}: leave one of them out")

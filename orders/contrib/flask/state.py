@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 import sqlalchemy as sa
 from flask import Flask
@@ -62,6 +63,11 @@ class Database:
         Of MySQL these need another isolation level and time zone than the shop's pages may want.
         """
         return None if self.engine.dialect.name in MYSQL else self.engine
+
+    def to_python(self, key: Any) -> Any:
+        """Return an id as the model has it: SQLite and MySQL have no type for UUIDs, so there the column holds text."""
+        is_uuid = self.model is not None and settings.has_uuids(self.model)
+        return UUID(key) if is_uuid and isinstance(key, str) else key
 
     def writing(self) -> Joined:
         """Return what `OrderExpiry.enqueue` waits for."""

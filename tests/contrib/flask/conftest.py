@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -73,13 +74,15 @@ class FlaskShop:
         return self.current.expire([claimed.order_id for claimed in claim.claimed], claim.lease)
 
 
-def models(db: SQLAlchemy, bind_key: str | None = None) -> tuple[type[Any], type[Any]]:
-    """Return the classes of orders and of products."""
+def models(
+    db: SQLAlchemy, bind_key: str | None = None, new_id: Callable[[], UUID] | None = None
+) -> tuple[type[Any], type[Any]]:
+    """Return the classes of orders and of products; ids are integers, or UUIDs if it is told what makes them."""
 
     class Order(db.Model):  # type: ignore[name-defined, misc]
         __tablename__ = "orders"
         __bind_key__ = bind_key
-        id: Mapped[int] = mapped_column(primary_key=True)
+        id: Mapped[Any] = mapped_column(sa.Uuid() if new_id else sa.Integer(), primary_key=True, default=new_id)
         status: Mapped[str] = mapped_column(sa.String(20))
         expires_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
         sku: Mapped[str] = mapped_column(sa.String(20))
@@ -101,7 +104,12 @@ def make_shop(redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path) -> Iter
     shops: list[FlaskShop] = []
 
     def make(
-        *, database_url: str = "", bind_key: str | None = None, expiry: Orders | None = None, **config: Any
+        *,
+        database_url: str = "",
+        bind_key: str | None = None,
+        new_id: Callable[[], UUID] | None = None,
+        expiry: Orders | None = None,
+        **config: Any,
     ) -> Any:
         number = next(_names)
         app, db = Flask(f"shop_{number}"), SQLAlchemy()
@@ -111,7 +119,7 @@ def make_shop(redis_server: EmbeddedRedis, redis: Redis, tmp_path: Path) -> Iter
             app.config["SQLALCHEMY_BINDS"] = {bind_key: url}
         app.config.update({"ORDERS_REDIS_URL": redis_server.url, "ORDERS_KEY": f"orders_{number}", **config})
         db.init_app(app)
-        order, product = models(db, bind_key)
+        order, product = models(db, bind_key, new_id)
         expiry = expiry or Orders()
         expiry.init_app(app, model=order)
         with app.app_context():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from flask import current_app, g, has_app_context
@@ -34,6 +35,25 @@ def test_a_hook_gives_stock_back_with_models(shop: FlaskShop) -> None:
     assert shop.stock() == 9
     assert shop.expire() == {"expired": 1}
     assert (shop.status(order_id), shop.stock()) == ("expired", 10)
+
+
+def test_hooks_get_uuids_whatever_the_database_has_for_them(make_shop: MakeShop, flask_url: str) -> None:
+    # given a hook that finds orders by their ids, and one that is asked about a single one
+    shop = make_shop(database_url=flask_url, new_id=uuid4)
+    give_back(shop)
+    asked: list[object] = []
+
+    @shop.expiry.on_late_payment
+    def never(session: Session, order_id: UUID) -> bool:
+        asked.append(order_id)
+        return False
+
+    # when an order expires, and is paid then
+    order_id = shop.place(due=-1)
+    assert shop.expire() == {"expired": 1}
+    assert shop.current.pay(order_id).verdict == "too_late"
+    # then both have been given ids as the model has them
+    assert (shop.stock(), asked) == (10, [order_id])
 
 
 def test_a_hook_runs_in_a_context_of_its_app_whatever_the_thread(shop: FlaskShop) -> None:
