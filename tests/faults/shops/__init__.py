@@ -1,0 +1,1 @@
+"""The orders of a deployment as the shops of the frameworks know them."""
