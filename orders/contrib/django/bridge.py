@@ -7,7 +7,9 @@ rollbacks do nothing, because Django's ``atomic`` has the transaction.
 
 from __future__ import annotations
 
+import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -27,9 +29,13 @@ from orders.errors import ConfigError
 IDLE = 1.0
 """Seconds after which a connection is asked whether it still lives, before it is used for a transaction of ours."""
 
+_USED = "order_expiry_used"
+"""The attribute of a connection that tells when it was used last."""
+
 _making = Lock()
-_used = local()
-"""When this thread used an alias last."""
+_thread = local()
+_kept: defaultdict[tuple[int, str], list[BaseDatabaseWrapper]] = defaultdict(list)
+"""Connections of a process that wait for a thread, by its id and the alias: a fork must not use its parent's."""
 
 
 class _DateTime(sqlite.DATETIME):
@@ -146,14 +152,57 @@ def is_joined(alias: str) -> bool:
     return connection.in_atomic_block or (connection.connection is not None and not connection.autocommit)
 
 
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Have transactions of ours that begin in here use connections that stay open and go from thread to thread.
+
+    Celery closes a thread's own connection before and after each task. One that each thread keeps
+    (``CELERY_DB_REUSE_MAX``) makes 32 of a worker, of which it uses but a few at a time.
+    """
+    _thread.keeps = True
+    try:
+        yield
+    finally:
+        _thread.keeps = False
+
+
+@contextmanager
+def lent(alias: str) -> Iterator[None]:
+    """Have a thread that is `keeping` use a kept connection in here, unless it has one open, or the driver a pool."""
+    own = connections[alias]
+    if not getattr(_thread, "keeps", False) or own.connection is not None or own.settings_dict["OPTIONS"].get("pool"):
+        yield
+        return
+    kept = _kept[os.getpid(), alias]
+    try:
+        connection = kept.pop()
+    except IndexError:
+        connection = connections.create_connection(alias)
+        connection.inc_thread_sharing()
+    connections[alias] = connection
+    try:
+        yield
+    finally:
+        connections[alias] = own
+        kept.append(connection)
+
+
+def close(alias: str) -> None:
+    """Close this thread's connection, and those that wait for a thread."""
+    connections[alias].close()
+    kept = _kept[os.getpid(), alias]
+    while kept:
+        kept.pop().close()
+
+
 def renew(alias: str) -> None:
     """Close the thread's connection if it is dead, so that Django opens another.
 
     Django does that when a request begins. A worker handles none, and its server may have been restarted since.
     """
     connection = connections[alias]
-    now, seen = time.monotonic(), _used.__dict__
-    idle, seen[alias] = now - seen.get(alias, now), now
+    now, seen = time.monotonic(), vars(connection)
+    idle, seen[_USED] = now - seen.get(_USED, now), now
     if connection.connection is None or connection.in_atomic_block:
         return
     if connection.errors_occurred or idle > IDLE:

@@ -85,9 +85,9 @@ class DjangoStore(SqlStore):
         return self._find_alias()
 
     def close(self) -> None:
-        """Close this thread's connection, unless a transaction of the caller's needs it."""
+        """Close this thread's connection, unless a transaction of the caller's needs it, and those that are kept."""
         if not bridge.is_joined(self.alias):
-            connections[self.alias].close()
+            bridge.close(self.alias)
 
     @contextmanager
     def _work(self, joined: Joined | None) -> Iterator[Work]:
@@ -115,6 +115,7 @@ class DjangoStore(SqlStore):
     def _transaction(self, *, reading: bool = False) -> Iterator[sa.Connection]:
         alias = self.alias
         with translated(alias), ExitStack() as stack:
+            stack.enter_context(bridge.lent(alias))
             bridge.renew(alias)
             if not reading:
                 stack.enter_context(bridge.atomic(alias))

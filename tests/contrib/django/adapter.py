@@ -17,6 +17,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from orders import api
 from orders.clock import Clock
 from orders.config import Settings
+from orders.contrib.django import bridge
 from orders.contrib.django.expiry import DjangoExpiry
 from orders.contrib.django.store import DjangoStore
 from orders.expiry import OrderExpiry
@@ -50,7 +51,7 @@ def database(url: str) -> Iterator[str]:
     try:
         yield alias
     finally:
-        connections[alias].close()
+        bridge.close(alias)
         del connections[alias]
         del connections.settings[alias]
 

@@ -1,0 +1,136 @@
+"""How many connections a worker opens, which Celery closes before and after each task."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
+
+import pytest
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from orders.contrib.django import bridge
+from tests.contrib.django.conftest import Project, claim_and_expire
+from tests.contrib.django.shop.models import Item, Product
+
+IN_ALL = pytest.mark.parametrize("database_url", ["sqlite", "postgresql", "mariadb"], indirect=True)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """The aliases of the databases that a connection was opened to, one after another."""
+    aliases: list[str] = []
+
+    def note(connection: BaseDatabaseWrapper, **_: object) -> None:
+        aliases.append(connection.alias)
+
+    connection_created.connect(note)
+    yield aliases
+    connection_created.disconnect(note)
+
+
+def in_a_task(call: Callable[[], object]) -> None:
+    """Call something in a thread, as Celery does."""
+    errors: list[BaseException] = []
+
+    def task() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - raised in the test
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=task)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+@IN_ALL
+def test_the_threads_of_a_worker_share_connections_that_stay_open(project: Project, opened: list[str]) -> None:
+    # given a shop whose hook uses the ORM
+    expiry = project.expiry()
+
+    @project.hooks.on_expire
+    def give_back(using: str, order_ids: Sequence[UUID]) -> None:
+        for item in Item.objects.using(using).filter(order_id__in=order_ids):
+            Product.objects.using(using).filter(pk=item.product.pk).update(stock=item.product.stock + item.units)
+
+    # when tasks in threads of their own expire orders
+    for _ in range(5):
+        project.place(expiry)
+        in_a_task(lambda: claim_and_expire(expiry))
+    # then all that they did went over one connection
+    assert project.stock() == 5
+    assert opened.count(project.alias) == 1
+    # and it closes with the store
+    expiry.close()
+    project.place(expiry)
+    in_a_task(lambda: claim_and_expire(expiry))
+    assert opened.count(project.alias) == 1 + 2  # of the thread that placed it, too
+    expiry.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_kept_connection_that_has_died_is_replaced(
+    project: Project, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "IDLE", 0.0)
+    expiry = project.expiry()
+    for _ in range(2):
+        order = project.place(expiry)
+        in_a_task(lambda: claim_and_expire(expiry))
+        assert project.status(order) == "expired"
+        with connections[project.alias].cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            assert cursor.fetchone() == (1,)
+    assert opened.count(project.alias) == 2
+    expiry.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_whose_connection_is_lent(project: Project) -> None:
+    alias, own = project.alias, connections[project.alias]
+
+    def lent() -> BaseDatabaseWrapper:
+        with bridge.lent(alias):
+            connection: BaseDatabaseWrapper = connections[alias]
+            connection.ensure_connection()
+            return connection
+
+    own.close()
+    # outside of a task it is the thread's own: a web server closes that when the request ends
+    assert lent() is own
+    own.close()
+    with bridge.keeping():
+        # two at a time are two
+        with bridge.lent(alias):
+            first = connections[alias]
+            first.ensure_connection()
+            assert lent() is first  # of one thread, within
+            seen: list[BaseDatabaseWrapper] = []
+
+            def beside() -> None:
+                with bridge.keeping():
+                    seen.append(lent())
+
+            in_a_task(beside)
+        assert first is not own
+        assert seen[0] not in {first, own}
+        # one that the thread has open goes on to be used: its transaction may be open too
+        own.ensure_connection()
+        assert lent() is own
+        own.close()
+        # and a driver that has a pool keeps its connections by itself
+        own.settings_dict["OPTIONS"] = {"pool": True}
+        with bridge.lent(alias):
+            assert connections[alias] is own
+        own.settings_dict["OPTIONS"] = {}
+    bridge.close(alias)
