@@ -75,6 +75,11 @@ def process_settings() -> Settings:
     return Settings() if factory is None else factory().settings
 
 
+def is_provided() -> bool:
+    """Tell whether a framework has provided what this process uses; see `provide`."""
+    return _provided() is not None
+
+
 def _provided() -> Callable[[], OrderExpiry] | None:
     if _factory is None:
         frameworks.start()

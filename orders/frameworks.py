@@ -16,6 +16,11 @@ ADAPTERS = {
 """Environment variables by which frameworks find their settings, and the modules whose ``start`` starts them."""
 
 
+def named() -> str | None:
+    """Return how the environment names a framework's settings, if it does: ``ORDERS_APP=shop``."""
+    return next((f"{variable}={os.environ[variable]}" for variable in ADAPTERS if os.environ.get(variable)), None)
+
+
 def start() -> None:
     """Start the framework that the environment names, if it names one. Starting it again does nothing."""
     for variable, adapter in ADAPTERS.items():

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from orders import api, frameworks
 from orders.cli.processes import environment
 from orders.config import Settings, mask
 from orders.embedded import EmbeddedRedis, free_port
@@ -27,7 +28,10 @@ FolderOption = Annotated[Path, typer.Option(help="Where the embedded Redis and S
 
 
 def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Path(".orders")) -> None:
-    """Run worker, beat and Flower until Ctrl-C, with a Redis and a SQLite of their own unless ORDERS_* name others."""
+    """Run worker, beat and Flower until Ctrl-C, with a Redis and a SQLite of their own unless the settings name others.
+
+    With Django or Flask (DJANGO_SETTINGS_MODULE, ORDERS_APP) the database is the framework's.
+    """
     try:
         from honcho.environ import parse_procfile  # noqa: PLC0415 - an extra
         from honcho.manager import Manager  # noqa: PLC0415
@@ -43,7 +47,7 @@ def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Pa
             manager.add_process(name, command, env=environment({**settings, "FLOWER_PORT": flower}))
         console = Console(soft_wrap=True, highlight=False)
         console.print(f"Redis     {mask(settings['ORDERS_REDIS_URL'])}")
-        console.print(f"Database  {mask(settings['ORDERS_DATABASE_URL'])}")
+        console.print(f"Database  {mask(settings.get('ORDERS_DATABASE_URL') or f'that of {frameworks.named()}')}")
         console.print(f"Flower    http://127.0.0.1:{flower}")
         console.print("Ctrl-C stops all of them.")
         manager.loop()
@@ -53,20 +57,28 @@ def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Pa
 
 @contextmanager
 def _parts(folder: Path) -> Iterator[dict[str, str]]:
-    """Start what the environment does not name; yield the settings that say where everything is."""
-    given = Settings()  # a wrong setting stops here, before anything was started
+    """Start what is not named elsewhere; yield the settings that say where everything is."""
+    given = api.process_settings()  # a wrong setting stops here, before anything was started
+    settings = {"ORDERS_REDIS_URL": given.redis_url}
     with ExitStack() as stack:
-        redis_url, database_url = given.redis_url, given.database_url
-        if not os.environ.get("ORDERS_REDIS_URL"):
+        if "redis_url" not in given.model_fields_set:
             _lock(stack, folder)
-            redis_url = stack.enter_context(EmbeddedRedis(folder / "redis")).url
-        if not os.environ.get("ORDERS_DATABASE_URL"):
-            folder.mkdir(parents=True, exist_ok=True)
-            database_url = f"sqlite:///{(folder / 'orders.db').resolve()}"
-            with closing(SqlStore(Settings.of({"DATABASE_URL": database_url}))) as store:
-                store.create_table("text")
-                store.create_outbox()
-        yield {"ORDERS_REDIS_URL": redis_url, "ORDERS_DATABASE_URL": database_url}
+            settings["ORDERS_REDIS_URL"] = stack.enter_context(EmbeddedRedis(folder / "redis")).url
+        if not api.is_provided():  # else the framework has a database
+            settings["ORDERS_DATABASE_URL"] = given.database_url
+            if "database_url" not in given.model_fields_set:
+                settings["ORDERS_DATABASE_URL"] = _sqlite(folder)
+        yield settings
+
+
+def _sqlite(folder: Path) -> str:
+    """Create a database with both tables, unless it exists; return its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"sqlite:///{(folder / 'orders.db').resolve()}"
+    with closing(SqlStore(Settings.of({"DATABASE_URL": url}))) as store:
+        store.create_table("text")
+        store.create_outbox()
+    return url
 
 
 def _lock(stack: ExitStack, folder: Path) -> None:

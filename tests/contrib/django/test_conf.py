@@ -145,6 +145,23 @@ def test_a_wrong_setting_stops_the_start_and_check_tells_it(tmp_path: Path, wron
     assert "Traceback" not in told
 
 
+def test_the_command_orders_finds_the_project_in_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "right.py").write_text("from tests.contrib.django.shop.settings import *\n")
+
+    def explain(settings: str) -> str:
+        given = {"DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": ROOT, "PYTHONSAFEPATH": "1"}  # as a console script
+        command = [sys.executable, "-m", "orders.cli", "explain", "1"]
+        ran = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, check=False, timeout=60)
+        assert ran.returncode == 1
+        return ran.stderr
+
+    assert explain("right").startswith("error: DATABASES['default']: ORDERS_TABLE is 'shop_order'")
+    assert explain("nowhere.settings") == (
+        "error: DJANGO_SETTINGS_MODULE is 'nowhere.settings': accepted is a module of settings, as in `manage.py`; "
+        "No module named 'nowhere'\n"
+    )
+
+
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql", "mariadb"], indirect=True)
 def test_the_migration_makes_the_table_that_the_outbox_expects(project: Project, database_url: str) -> None:
     # given a database in which the migration has made it, and another in which `orders init-db` has
