@@ -59,10 +59,10 @@ class DjangoExpiry(OrderExpiry):
         """The same for an operator, who wants to know: nothing waits for a commit, and a Redis that fails raises."""
         return OrderExpiry(self.settings, self.schedule, self.store, hooks=self.hooks, clock=self._clock)
 
-    def expire(self, order_ids: Iterable[str], lease: float) -> dict[str, int]:
+    def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
         """Expire orders that a sweep has claimed; see `OrderExpiry.expire`."""
         with bridge.keeping():
-            return super().expire(order_ids, lease)
+            return super().expire(order_ids, lease, shard=shard)
 
     def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
         """Take an order out of the schedule, after the commit.
