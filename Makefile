@@ -8,8 +8,8 @@ PYTHON ?= $(shell for limit in 14 99; do for python in python3 python3.13 python
 	$$python -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, $$limit))" 2>/dev/null \
 	&& echo $$python && exit; done; done)
 BIN := $(VENV)/bin
-# Files of tests at a time.
-JOBS ?= 2
+# Files of tests at a time. Most of them wait for something most of the time.
+JOBS ?= 3
 COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
