@@ -3,22 +3,22 @@
 A file of this name in the working directory of a worker takes this one's place.
 """
 
-import ssl
-
 from kombu.entity import Exchange, Queue
 
 from orders.api import process_settings
+from orders.broker import broker
 
 _settings = process_settings()
 
-_broker = _settings.broker
+_broker = broker(_settings)
 broker_url = _broker.url
+broker_use_ssl = _broker.use_ssl or False
 broker_connection_retry_on_startup = True
-broker_transport_options = {**_broker.options}
-if _broker.is_tls:
-    broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-if broker_url.startswith(("redis", "sentinel")):
-    broker_transport_options |= {
+# A failover of Sentinel, or the start of a RabbitMQ, takes seconds to minutes: a worker waits for it, at any length.
+broker_connection_max_retries = None
+broker_transport_options = {}
+if _broker.is_redis:
+    broker_transport_options = {
         # A lease redelivers what a worker loses. Without acknowledgements a worker takes three times as many
         # messages, and nothing is delivered twice after a visibility time-out.
         "ack_emulation": False,
@@ -27,6 +27,7 @@ if broker_url.startswith(("redis", "sentinel")):
         # A Redis that hangs is an error after this many seconds; no answer takes longer than BRPOP's one second.
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
+        **_broker.options,
     }
 
 # The sweep has a queue of its own, so that a backlog of orders never delays it; events too, so that a handler that is

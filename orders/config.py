@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from orders.errors import ConfigError
-from orders.redis_url import FORMS, Broker, RedisUrl, is_ours
+from orders.redis_url import FORMS, RedisUrl, is_ours
 
 PREFIX = "ORDERS_"
 
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     broker_url: str = Field(
         default_factory=lambda data: data["redis_url"],
         repr=False,
-        description="the URL of a Celery broker, transport://…",
+        description="the URL of a Celery broker, transport://…, such as amqp://…; of a Redis, as for ORDERS_REDIS_URL",
     )
     database_url: str = Field(
         "sqlite:///orders.db",
@@ -140,11 +140,6 @@ class Settings(BaseSettings):
         """Seconds from a score to the instant when it is due: the grace, and the timeout if scores are creations."""
         return self.grace + (self.timeout if self.score == "created" else 0.0)
 
-    @property
-    def broker(self) -> Broker:
-        """The broker, in Celery's words."""
-        return RedisUrl.parse(self.broker_url).broker if is_ours(self.broker_url) else Broker(self.broker_url, {})
-
     @field_validator("redis_url")
     @classmethod
     def _is_redis_url(cls, url: str) -> str:
@@ -185,11 +180,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.broker_url.startswith("cluster"):
-            raise ValueError(
-                f"ORDERS_BROKER_URL is {mask(self.broker_url)} (if it is not set: ORDERS_REDIS_URL): accepted is any "
-                "broker of Celery's, and a Redis Cluster is none"
-            )
         if self.lease <= self.lookahead:
             # A sweep would take over what it has just claimed.
             raise ValueError(

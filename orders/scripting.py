@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ AWAY = (
     exceptions.TryAgainError,  # a slot that is being moved
 )
 """What passes: a server that is down, or that is no longer the one to ask."""
+
+_AWAY_WORDS = re.compile(r"\b(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b")
+"""The same, in what an older server says of an error inside a script."""
 
 RETRIED = (exceptions.ConnectionError,)
 """What is tried once more: a connection that was closed. A Redis that hangs is not asked twice."""
@@ -139,6 +143,12 @@ def translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except AWAY as error:
-        raise ScheduleUnavailable(f"Redis at ORDERS_REDIS_URL {mask(settings.redis_url)}: {error}") from error
+        raise _unavailable(settings, error) from error
     except exceptions.RedisError as error:
+        if _AWAY_WORDS.search(str(error)):
+            raise _unavailable(settings, error) from error
         raise ScheduleError(f"Redis refused a command on the key {settings.key!r}: {error}") from error
+
+
+def _unavailable(settings: Settings, error: Exception) -> ScheduleUnavailable:
+    return ScheduleUnavailable(f"Redis at ORDERS_REDIS_URL {mask(settings.redis_url)}: {error}")

@@ -55,7 +55,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ORDERS_KEY", "")  # as a compose file leaves what was not set
     settings = Settings()
     assert settings.lookahead == pytest.approx(22)
-    assert settings.broker.url == "redis+socket:///run/redis.sock?virtual_host=3"
+    assert settings.broker_url == settings.redis_url
     assert (settings.pending, settings.key) == ("0", "orders")
 
 
@@ -85,6 +85,9 @@ def test_scores_may_be_creation_times() -> None:
         ("REDIS_URL", "http://localhost", "ORDERS_REDIS_URL is 'http://localhost': accepted is redis://"),
         ("REDIS_URL", "redis://", "ORDERS_REDIS_URL is 'redis://'"),
         ("REDIS_URL", "redis://localhost:99999", "ORDERS_REDIS_URL is 'redis://localhost:99999'"),
+        ("REDIS_URL", "redis://localhost?time=1", "ORDERS_REDIS_URL is 'redis://localhost?time=1'"),
+        ("REDIS_URL", "sentinel://a,b", "ORDERS_REDIS_URL is 'sentinel://a,b'"),
+        ("BROKER_URL", "sentinel://a,b", "ORDERS_BROKER_URL is 'sentinel://a,b'"),
         ("BROKER_URL", "somewhere", "ORDERS_BROKER_URL is 'somewhere'"),
         ("DATABASE_URL", "oracle://db", "ORDERS_DATABASE_URL is 'oracle://db': accepted is the SQLAlchemy URL"),
         ("DATABASE_URL", "orders.db", "ORDERS_DATABASE_URL is 'orders.db'"),
@@ -112,6 +115,10 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_accepted(setting: s
 def test_no_password_shows_in_errors_or_representations() -> None:
     url = "redis://shop:s3cret@localhost/0"
     assert mask(f"at {url}!") == "at redis://shop:***@localhost/0!"
+    several = "sentinel://:s3cret@a:1,b:2/main/0?sentinel_username=s&sentinel_password=s3cret&ssl_ca_certs=ca.pem"
+    hidden = "sentinel://:***@a:1,b:2/main/0?sentinel_username=s&sentinel_password=***&ssl_ca_certs=ca.pem"
+    assert mask(f"at {several}!") == f"at {hidden}!"
+    assert mask("unix:///run/redis.sock?db=1&password=s3cret, or") == "unix:///run/redis.sock?db=1&password=***, or"
     assert "s3cret" not in repr(Settings.of({"REDIS_URL": url, "DATABASE_URL": "postgresql://a:s3cret@db/shop"}))
     with pytest.raises(ConfigError) as caught:
         Settings.of({"REDIS_URL": "rediss:/" + url, "DATABASE_URL": "db2://a:s3cret@db/shop"})

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from redis import Redis
 
 from orders.cli.demo.gateway import Gateway
 from orders.cli.demo.plan import Act, Event
+from orders.connecting import client
 from orders.database import create_engine
 from orders.expiry import OrderExpiry
 from orders.sql import SqlStore
@@ -96,7 +96,7 @@ class Shop:
         self._expiry = expiry
         self._gateway = gateway
         self._units = orders
-        self._redis = Redis.from_url(expiry.settings.redis_url)
+        self._redis = client(expiry.settings)
         self._engine = create_engine(expiry.settings.database_url)
         self._payments: list[Payment] = []
         with closing(SqlStore(expiry.settings)) as store:

@@ -24,11 +24,10 @@ from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.db import OperationalError, connections, models
-from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.exceptions import RedisClusterException, RedisError
 
 from orders.config import mask
+from orders.connecting import client
 from orders.contrib.django import conf
 from orders.contrib.django.conf import Configuration
 from orders.errors import ConfigError
@@ -59,17 +58,15 @@ def check_settings(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
 def check_redis(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
     """Ask Redis whether it is there."""
     try:
-        url = conf.read().settings.redis_url
+        settings = conf.read().settings
     except ConfigError:
         return []  # told by the other check
-    retry = Retry(NoBackoff(), 0)
-    client = Redis.from_url(url, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT, retry=retry)
     try:
-        with client:
-            client.ping()
-    except RedisError as error:
+        with client(settings, timeout=REDIS_TIMEOUT) as redis:
+            redis.ping()
+    except (RedisError, RedisClusterException) as error:
         hint = "Orders can be placed without it, but none is closed until it is there: see ORDERS['REDIS_URL']."
-        return [Warning(f"Redis at {mask(url)}: {error}", hint=hint, id="order_expiry.W002")]
+        return [Warning(f"Redis at {mask(settings.redis_url)}: {error}", hint=hint, id="order_expiry.W002")]
     return []
 
 
