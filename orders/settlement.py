@@ -170,7 +170,7 @@ class Settlement:
         if verdict and verdict.outcome in FINAL:
             self._settled.append(order_id)
             if verdict.outcome is Outcome.EXPIRED:
-                self._late.append(max(-verdict.wait, 0.0))
+                self._late.append(-verdict.wait)
             return (verdict.outcome.value,)
         found = (verdict.outcome.value,) if verdict and verdict.outcome is not Outcome.DUE else ()
         if verdict and verdict.outcome is Outcome.NOT_DUE:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
@@ -36,9 +36,8 @@ class Outcome(StrEnum):
     """There can be no such row, because the id column cannot hold the id; or it has no deadline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one order."""
+class Verdict(NamedTuple):
+    """What became of one order: a tuple, which is made in a third of the time of a frozen dataclass."""
 
     outcome: Outcome
     due: float = 0.0
