@@ -55,6 +55,7 @@ class Deployment:
 
     folder: Path
     settings: Settings
+    server: EmbeddedRedis
     redis: Redis
     expiry: OrderExpiry
     port: int
@@ -71,14 +72,14 @@ class Deployment:
         values |= {"FLOWER_READ_ONLY": "true", "FLOWER_UNAUTHENTICATED_API": "true"}  # which opens nothing
         (self.folder / "shop_hooks.py").write_text(HOOKS)
         for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
-            with (self.folder / f"{name}.log").open("wb") as log:
-                self.running[name] = subprocess.Popen(
-                    ["sh", "-c", f"exec {command}"],
-                    cwd=self.folder,
-                    env=processes.environment(values),
-                    stdout=log,
-                    stderr=log,
-                )
+            self.running[name] = self.run(self.folder / f"{name}.log", ["sh", "-c", f"exec {command}"], values)
+
+    def run(self, log: Path, command: list[str], values: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start a command with so much in its environment, and its output in a file."""
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=processes.environment(values), stdout=output, stderr=output
+            )
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -152,7 +153,7 @@ def deployed(folder: Path, postgres: str) -> Iterator[Deployment]:
         assert isinstance(expiry.store, SqlStore)
         expiry.store.create_table("text")
         expiry.store.create_outbox()
-        deployment = Deployment(folder, settings, redis, expiry, free_port())
+        deployment = Deployment(folder, settings, server, redis, expiry, free_port())
         stack.callback(deployment.stop)
         deployment.start()
         wait_until(deployment.is_ready, within=30, why="Flower does not see the workers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -136,7 +137,7 @@ def test_a_batch_is_found_by_any_of_its_ids(deployment: Deployment) -> None:
     # given more due orders than are sent one by one
     deployment.place(*(f"batch-{number}" for number in range(200)))
     # when they have been expired
-    wait_until(lambda: deployment.tasks("result:200"), within=10, why="Flower lacks the batch")
+    wait_until(lambda: deployment.tasks("name:orders.expire result:200"), within=10, why="Flower lacks the batch")
     # then the last of them finds their task
     [task] = deployment.tasks("args:'batch-199'")
     assert (task["state"], task["result"]) == ("SUCCESS", "{'expired': 200}")
@@ -164,7 +165,52 @@ def test_no_secret_is_in_a_log_a_key_an_event_or_an_explanation(deployment: Depl
     explained = deployment.expiry.explain("666").as_json()
     assert "keeper:***@" in explained["dead_letter"]["reason"]
     assert SECRET not in str(explained)
-    for key in deployment.redis.scan_iter("*"):
-        assert SECRET.encode() not in (deployment.redis.dump(key) or b""), key
+    for database in range(2):  # the schedule, the broker
+        deployment.redis.select(database)
+        for key in deployment.redis.scan_iter("*"):
+            assert SECRET.encode() not in (deployment.redis.dump(key) or b""), key
     assert SECRET not in deployment.ask("/api/tasks")[1]
     assert SECRET not in deployment.ask("/api/workers")[1]
+
+
+
+
+REFUSED = "invalid username-password pair"
+"""How Redis says no."""
+
+
+def test_no_secret_is_told_when_servers_refuse_or_are_down(deployment: Deployment) -> None:
+    # given passwords that are wrong, in URLs of each form
+    wrong = f"redis://:{SECRET}-wrong@127.0.0.1:{deployment.server.port}/0"
+    database = f"postgresql://keeper@127.0.0.1:1/kept?password={SECRET}"
+    given = {"ORDERS_REDIS_URL": wrong, "ORDERS_BROKER_URL": wrong, "ORDERS_DATABASE_URL": database}
+    socket = {"ORDERS_REDIS_URL": f"unix:///nowhere.sock?db=0&password={SECRET}"}
+    # when everything is started with them
+    said = {
+        "stats": (["-m", "orders.cli", "stats"], {}, REFUSED),
+        "explain": (["-m", "orders.cli", "explain", "42"], {"ORDERS_LOG_FORMAT": "json"}, "Connection refused"),
+        "list": (["-m", "orders.cli", "list"], socket, "No such file or directory"),
+        "worker": (["-m", "celery", "-A", "tasks", "worker", "-l", "DEBUG"], {}, REFUSED),
+        "beat": (["-m", "celery", "-A", "tasks", "beat", "-l", "DEBUG"], {}, REFUSED),
+        "flower": (["-m", "celery", "-A", "tasks", "flower", "--port=0", "--debug"], {}, REFUSED),
+    }
+    folder = deployment.folder / "refused"
+    folder.mkdir()
+    running = [
+        deployment.run(folder / name, [sys.executable, *arguments], {**given, **changes})
+        for name, (arguments, changes, _) in said.items()
+    ]
+    try:
+        # then each says why it cannot, and where, and no more
+        for name, (_, _, why) in said.items():
+            log = folder / name
+            wait_until(lambda log=log, why=why: why in log.read_text(), within=20, why=f"{name} does not say why")  # type: ignore[misc]
+    finally:
+        for process in running:  # Celery's would wait for their next try
+            process.kill()
+            process.wait()
+    for name in said:
+        assert SECRET not in (folder / name).read_text(), name
+    assert "password=***" in (folder / "explain").read_text()
+    assert json.loads((folder / "explain").read_text())["error"] == "StoreUnavailable"
+    assert "redis://:***@127.0.0.1" in (folder / "worker").read_text()
