@@ -212,7 +212,9 @@ _IN_URL = re.compile(r"(\w://[^:/@\s\[]*:)(?:(?!\w://)\S)*@")
 """Between the name of a user and the last @ before a blank or the next URL: a password may hold any other character."""
 
 _NAMED = re.compile(
-    r"""((?:passw(?:or)?d|passphrase|pwd|secret|token)(?:=|["']:\s*))('[^']*'|"[^"]*"|[^\s&;,'")]*[^\s&;,'"):])""", re.IGNORECASE
+    r"""((?:passw(?:or)?d|passphrase|pwd|secret|token)(?:=|["']:\s*))"""
+    r"""('[^']*'|"[^"]*"|[^\s&;,'")]*[^\s&;,'"):])""",
+    re.IGNORECASE,
 )
 """In the query of a URL, in a driver's words for a connection, in a mapping that somebody printed."""
 

@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None, *, commands: typer.Typer = app,
         commands(arguments, prog_name=prog_name)
     except OrdersError as error:
         if log_format == "json":
-            logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400 - its traceback tells a user nothing
+            # Its traceback would say nothing to who has to act.
+            logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400
         else:
             told = escape(mask(str(error)))
             Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {told}", highlight=False)

@@ -173,8 +173,6 @@ def test_no_secret_is_in_a_log_a_key_an_event_or_an_explanation(deployment: Depl
     assert SECRET not in deployment.ask("/api/workers")[1]
 
 
-
-
 REFUSED = "invalid username-password pair"
 """How Redis says no."""
 
