@@ -2,7 +2,7 @@
 
 A line of ours says in words what happened, and carries the same as fields, with `about`::
 
-    logger.info("sweep claimed=%d sent=%d", 3, 3, extra=about("swept", claimed=3, sent=3))
+    logger.info("sweep claimed=%d sent=%d", 3, 3, extra=about("sweep", claimed=3, sent=3))
 
 The fields are attributes of the record, as the standard library has it, so a shop that keeps its own logging gets them
 too, whatever writes its lines. Names of fields are told in docs/how-to/logs.md.

@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import tasks
 from orders.logs import JsonFormatter, MaskingFormatter, about
 
 URL = "redis://shop:s3cret@localhost/0"
+ROOT = Path(__file__).parents[2]
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
 
@@ -75,6 +77,14 @@ def test_each_line_of_ours_tells_what_it_is_about(package: Any) -> None:
     assert [(name, line) for name, line, is_told in found if not is_told] == []
 
 
+def test_each_event_is_documented() -> None:
+    told = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/how-to/logs.md").read_text(), re.MULTILINE))
+    sources = [path.read_text() for name in ("orders", "tasks") for path in (ROOT / name).rglob("*.py")]
+    events = {event for source in sources for event in re.findall(r'about\(\s*"(\w+)"', source)}
+    assert events - told == set()
+    assert told - events == {"event", "order_ids", "lease", "outcomes"}  # the names of fields
+
+
 INSTALLED = """
 import logging
 from celery import Celery
@@ -128,3 +138,12 @@ def test_otherwise_the_setting_says_how_lines_are_written(log_format: str) -> No
     [line] = told_by(OURS, log_format)
     message = json.loads(line)["message"] if log_format == "json" else line.partition("] ")[2]
     assert message == "shop at redis://shop:***@localhost/0"
+
+
+def test_a_configuration_of_the_shops_own_can_name_the_formatter() -> None:
+    [described] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/logs.md").read_text(), re.DOTALL)
+    lines = told_by(f"import logging.config\n{described}\nlogging.config.dictConfig(LOGGING)", "text")
+    assert [json.loads(line)["message"] for line in lines] == [
+        "shop at redis://shop:***@localhost/0",
+        *["received"] * 2,
+    ]
