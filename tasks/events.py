@@ -48,5 +48,6 @@ class MaskedRequest(Request):
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 - Celery's name
         """Send an event of this task."""
-        masked = {name: mask(value) if isinstance(value, str) else value for name, value in fields.items()}
-        super().send_event(type, **masked)
+        if type == "task-failed":
+            fields = {name: mask(str(value)) for name, value in fields.items()}
+        super().send_event(type, **fields)

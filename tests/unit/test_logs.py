@@ -57,7 +57,7 @@ def test_passwords_are_masked_wherever_they_are() -> None:
     try:
         raise RuntimeError(f"{URL}?password=s3cret is down")
     except RuntimeError as error:
-        given = record("cannot reach %s", URL, error=error, order_ids=[URL], outcomes={"at": URL})
+        given = record("cannot reach %s", URL, error=error, reasons=[URL], outcomes={"at": URL})
     in_json, in_text = JsonFormatter().format(given), MaskingFormatter(logging.Formatter()).format(given)
     assert "s3cret" not in in_json + in_text
     assert "in test_passwords" in json.loads(in_json)["exception"]
