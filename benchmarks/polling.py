@@ -102,7 +102,7 @@ def loop(database_url: str, redis_url: str) -> None:
 def claims(redis: Redis) -> Iterator[list[bytes]]:
     """Yield the ids of one claim after another, 1,000 at most in each, until nothing is due."""
     scripts = Scripts(Settings())
-    script, keys = redis.register_script(scripts.source("claim")), scripts.keys_of("claim")
+    script, keys = redis.register_script(scripts.source("claim").text), scripts.keys_of("claim")
     while found := cast("list[list[bytes]]", script(keys=keys, args=[0, 11, 120, 1000]))[2]:
         yield found[::2]
 
