@@ -186,9 +186,10 @@ def test_no_secret_is_told_when_servers_refuse_or_are_down(deployment: Deploymen
     database = f"postgresql://keeper@127.0.0.1:1/kept?password={SECRET}"
     given = {"ORDERS_REDIS_URL": wrong, "ORDERS_BROKER_URL": wrong, "ORDERS_DATABASE_URL": database}
     socket = {"ORDERS_REDIS_URL": f"unix:///nowhere.sock?db=0&password={SECRET}"}
+    another = {"ORDERS_DATABASE_URL": deployment.settings.database_url.replace(SECRET, f"{SECRET}-wrong")}
     # when everything is started with them
     said = {
-        "stats": (["-m", "orders.cli", "stats"], {}, REFUSED),
+        "check": (["-m", "orders.cli", "check", "42"], another, "password authentication failed"),
         "explain": (["-m", "orders.cli", "explain", "42"], {"ORDERS_LOG_FORMAT": "json"}, "Connection refused"),
         "list": (["-m", "orders.cli", "list"], socket, "No such file or directory"),
         "worker": (["-m", "celery", "-A", "tasks", "worker", "-l", "DEBUG"], {}, REFUSED),
