@@ -7,7 +7,7 @@ a Redis that hangs is not asked twice. What a failover makes of that is a `Sched
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
@@ -72,6 +72,13 @@ def async_client(settings: Settings) -> aredis.Redis:
         return aredis.Redis.from_pool(_AsyncPool(url.master, asked, ssl=url.is_tls, retry=retry, **given))
     pool = aredis.BlockingConnectionPool.from_url(settings.redis_url, retry=retry, **limits, **_times(TIMEOUT))
     return aredis.Redis.from_pool(pool)
+
+
+def masters(connected: Redis) -> Sequence[Redis]:
+    """Return a client for each server that is written to: one, unless it is a cluster."""
+    if isinstance(connected, RedisCluster):
+        return [connected.get_redis_connection(node) for node in connected.get_primaries()]
+    return [connected]
 
 
 def to_sentinels(url: RedisUrl, timeout: float = TIMEOUT) -> Mapping[str, Any]:

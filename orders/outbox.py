@@ -124,6 +124,15 @@ class Outbox:
             connection.execute(sa.delete(self.table).where(columns.id.in_(found)))
         return len(found)
 
+    def waiting(self, connection: sa.Connection, *, limit: int) -> tuple[int, float]:
+        """Return how many events wait for their delivery, so many at most, and for how many seconds the first one."""
+        columns = self.table.c
+        waits = sa.select(columns.at).where(columns.delivered_at.is_(None)).order_by(columns.try_at, columns.id)
+        found = waits.limit(limit).subquery()
+        ago = database.seconds_since(sa.func.min(found.c.at), self.dialect, self.clock, columns.at.type)
+        number, seconds = connection.execute(sa.select(sa.func.count(), ago).select_from(found)).one()
+        return int(number), max(float(seconds or 0.0), 0.0)
+
     @cached_property
     def table(self) -> sa.Table:
         """The table and its indexes, as ``orders init-db`` creates them."""

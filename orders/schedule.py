@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from redis import Redis, exceptions
 
 from orders import ids
-from orders.connecting import client
+from orders.connecting import client, masters
 from orders.entries import Claim, Claimed, Entry, Listed, Move, Resident, Standing
 from orders.scripting import CHUNK, Scripts, Source, chunks, translated
 
@@ -298,6 +298,20 @@ class Schedule:
         with translated(self._settings):
             cursor, found = self._redis.zscan(self._keys.schedule, cursor, count=CHUNK)
         return cursor, [ids.decode(cast("bytes", member)) for member, _ in found]
+
+    def servers(self, section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield what each server says of itself (``INFO``): its host and port, and a section."""
+        with translated(self._settings):
+            for server in masters(self._redis):
+                told: Mapping[str, Any] = server.info(section)
+                options = server.connection_pool.connection_kwargs
+                yield str(options.get("path") or f"{options.get('host')}:{options.get('port')}"), told
+
+    def sample(self, number: int) -> list[str]:
+        """Return up to so many ids, at random."""
+        with translated(self._settings):
+            found = self._redis.zrandmember(self._keys.schedule, number)
+        return list(map(ids.decode, cast("list[bytes]", found)))
 
     def is_empty(self) -> bool:
         """Tell whether there are neither ids nor dead letters."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -22,6 +22,8 @@ from orders.work import Tables, Work
 
 if TYPE_CHECKING:
     from orders.config import Settings
+
+T = TypeVar("T")
 
 
 class SqlStore:
@@ -168,6 +170,12 @@ class SqlStore:
             SchemaError: the table or a column is missing, or of a type that cannot serve.
         """
         _ = self._tables
+
+    def probe(self, look: Callable[[sa.Connection, Tables], T]) -> T:
+        """Return what a function finds in a transaction, which begins as one that writes; see `orders.doctor`."""
+        tables = self._tables
+        with self._transaction() as connection:
+            return look(connection, tables)
 
     def close(self) -> None:
         """Close the connections."""

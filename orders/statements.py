@@ -119,6 +119,11 @@ class Statements:
         self, connection: sa.Connection, *, overdue: float | None, after: Pending | None, limit: int
     ) -> Sequence[Pending]:
         """Return a page of pending rows by deadline and id, from behind *after*; see `OrderStore.pending`."""
+        rows = connection.execute(self.page(overdue=overdue, after=after, limit=limit)).all()
+        return [Pending(self.orders.member(key), deadline, key) for key, deadline in rows]
+
+    def page(self, *, overdue: float | None, after: Pending | None, limit: int) -> sa.Select[Any]:
+        """Return the statement of `pending`."""
         orders = self.orders
         select = (
             sa.select(orders.id, orders.deadline)
@@ -126,10 +131,7 @@ class Statements:
             .order_by(orders.deadline, orders.id)
             .limit(limit)
         )
-        if after is not None:
-            select = select.where(self._behind(after))
-        rows = connection.execute(select).all()
-        return [Pending(orders.member(key), deadline, key) for key, deadline in rows]
+        return select if after is None else select.where(self._behind(after))
 
     def count_pending(self, connection: sa.Connection, *, overdue: float | None) -> int:
         """Return how many rows `pending` would page through."""

@@ -1,5 +1,6 @@
 """The Celery side: ``celery -A tasks worker``, ``celery -A tasks beat``, ``celery -A tasks flower``."""
 
+from tasks import checks
 from tasks import logs as _logs  # noqa: F401 - connects to Celery's signals
 from tasks.app import app
 from tasks.deliver import deliver
@@ -14,4 +15,4 @@ from tasks.watch import Watch
 app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Watch)
 
-__all__ = ["app", "deliver", "expire", "install", "prune", "reconcile", "sweep"]
+__all__ = ["app", "checks", "deliver", "expire", "install", "prune", "reconcile", "sweep"]

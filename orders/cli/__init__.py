@@ -17,6 +17,7 @@ from rich.markup import escape
 from orders import logs
 from orders.cli import dead, listing, schedule
 from orders.cli.demo import demo
+from orders.cli.doctor import doctor
 from orders.cli.up import up
 from orders.config import Settings, mask
 from orders.errors import ConfigError, OrdersError
@@ -30,6 +31,7 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "up": up,
     **{verb.__name__.replace("_", "-"): verb for verb in schedule.VERBS},
     "list": listing.list_,
+    "doctor": doctor,
 }
 """Every verb by its name; besides, there is the group ``dead``."""
 

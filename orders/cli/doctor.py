@@ -1,0 +1,39 @@
+"""``orders doctor``: what is wrong with a deployment, and what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from orders import api
+from orders.cli.schedule import AsJson
+from orders.doctor import Patient, Severity, examine
+
+STYLES = {Severity.OK: "green", Severity.UNKNOWN: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
+
+
+def doctor(
+    *,
+    timeout: Annotated[float, typer.Option(min=1, max=600, metavar="SECONDS", help="For all checks.")] = 20.0,
+    as_json: AsJson = False,
+) -> None:
+    """Examine servers, processes and settings, and say what to do. Exit status 0: healthy, 1: warnings, 2: errors."""
+    found = examine(Patient(api.current()), seconds=timeout)
+    if as_json:
+        findings = [{**asdict(finding), "severity": finding.severity.name.lower()} for finding in found.findings]
+        typer.echo(json.dumps({"worst": found.worst.name.lower(), "findings": findings}))
+    else:
+        table = Table("check", "", "found")
+        for finding in found.findings:
+            severity = f"[{STYLES[finding.severity]}]{finding.severity.name.lower()}[/]"
+            advice = f"\n[bold]→ {escape(finding.advice)}[/]" if finding.advice else ""
+            table.add_row(finding.name, severity, escape(finding.found) + advice)
+        Console().print(table)
+        typer.echo("See docs/how-to/troubleshoot.md for each of them." if found.worst > Severity.OK else "Healthy.")
+    raise typer.Exit(max(int(found.worst), 0))

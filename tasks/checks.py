@@ -1,0 +1,114 @@
+"""What ``orders doctor`` finds out about the broker and the workers; see `orders.doctor`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from celery.worker.control import inspect_command
+
+import orders
+from orders.doctor import Check, Finding, Patient
+from orders.doctor.findings import error, ok, warning
+from tasks.app import app
+
+QUEUES = ("orders.sweep", "orders.expire", "orders.events")
+
+PATIENCE = 2.0
+"""Seconds that workers have to answer."""
+
+SECRET = {"redis_url", "broker_url", "database_url"}
+"""Settings that no worker tells."""
+
+OWN = {"log_format", "guard_parallel", "events_parallel"}
+"""Settings that workers may have each their own."""
+
+
+@inspect_command()
+def orders_worker(_: Any) -> dict[str, Any]:
+    """Tell what a worker has: the version, its hooks, its settings but for the URLs."""
+    expiry = orders.current()
+    hooks, given = expiry.hooks, expiry.settings.model_dump(mode="json", exclude=SECRET | OWN)
+    return {
+        "version": version("order-expiry"),
+        "hooks": {
+            "on_expire": len(hooks.expire_hooks),
+            "on_event": len(hooks.event_hooks),
+            "guard": hooks.guard_hook is not None,
+            "on_late_payment": hooks.late_payment_hook is not None,
+        },
+        "settings": {name: str(value) for name, value in given.items()},
+    }
+
+
+def check_broker(patient: Patient) -> Iterator[Finding]:
+    """Look whether the broker is there, and how many messages wait in each queue."""
+    limit = patient.settings.max_backlog
+    with app.connection_for_write(connect_timeout=PATIENCE) as connection:
+        connection.ensure_connection(max_retries=1, timeout=PATIENCE)
+        waiting = {name: _waiting(connection, name) for name in QUEUES}
+    found = ", ".join(f"{name} {number:,}" for name, number in waiting.items())
+    if waiting["orders.expire"] >= limit:
+        advice = "Workers are behind: start more. Sweeps send no more until there is room (ORDERS_MAX_BACKLOG)."
+        yield warning("celery.queues", f"messages that wait: {found}", advice)
+    elif waiting["orders.sweep"] > 10 * len(patient.expiry.schedule.shards):
+        yield warning("celery.queues", f"messages that wait: {found}", "Is a worker there for the queue orders.sweep?")
+    else:
+        yield ok("celery.queues", f"messages that wait: {found}")
+
+
+def check_workers(_: Patient) -> Iterator[Finding]:
+    """Look whether each queue has a worker."""
+    active = app.control.inspect(timeout=PATIENCE).active_queues() or {}
+    consumed: dict[str, list[str]] = defaultdict(list)
+    for worker, queues in active.items():
+        for queue in queues:
+            consumed[queue["name"]].append(worker)
+    for name in QUEUES:
+        workers = consumed[name]
+        if workers:
+            yield ok("celery.workers", f"{name}: {len(workers)} workers")
+        else:
+            advice = f"Start one: celery -A tasks worker -Q {name}. Without -Q a worker takes all queues."
+            yield error("celery.workers", f"no worker answers for the queue {name}", advice)
+
+
+def check_agreement(_: Patient) -> Iterator[Finding]:
+    """Compare the workers with each other, and with this process: hooks, settings, versions."""
+    replies = app.control.broadcast("orders_worker", reply=True, timeout=PATIENCE) or []
+    told: dict[str, Any] = {worker: its for reply in replies for worker, its in reply.items()}
+    mine = orders_worker(None)
+    differing: list[str] = []
+    for worker, its in told.items():
+        differing += [
+            f"{worker} has {name} {its.get(name)}, this process {mine[name]}"
+            for name in ("version", "hooks")
+            if its.get(name) != mine[name]
+        ]
+        settings = its.get("settings", {})
+        differing += [
+            f"{worker} has ORDERS_{name.upper()} {settings.get(name)}, this process {value}"
+            for name, value in mine["settings"].items()
+            if settings.get(name) != value
+        ]
+    if differing:
+        advice = (
+            "Give all processes the same ORDERS_*, ORDERS_HOOKS among them, and the same release. Then restart them."
+        )
+        yield error("celery.agreement", "; ".join(differing[:10]), advice)
+    else:
+        yield ok("celery.agreement", f"{len(told)} workers have the hooks, settings and release of this process")
+
+
+def _waiting(connection: Any, name: str) -> int:
+    declared = app.amqp.queues[name].bind(connection.default_channel).queue_declare()
+    return int(declared.message_count)
+
+
+CHECKS: Mapping[str, Check] = {
+    "celery.queues": check_broker,
+    "celery.workers": check_workers,
+    "celery.agreement": check_agreement,
+}
