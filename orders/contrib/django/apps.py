@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -11,7 +9,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import autodiscover_modules
 
 from orders import api
-from orders.contrib.django.conf import DjangoConfigError
+from orders.contrib.django import conf
 
 
 class OrderExpiryConfig(AppConfig):
@@ -39,19 +37,11 @@ class OrderExpiryConfig(AppConfig):
         autodiscover_modules("order_hooks")
         try:
             api.configure()
-        except DjangoConfigError:
-            if not _only_checks():
+        except conf.DjangoConfigError:
+            # Web servers make no system checks, and Celery ignores what they find. `check` serves nobody, and tells it.
+            if conf.subcommand() != "check":
                 raise
         setting_changed.connect(_follow, dispatch_uid="orders.contrib.django")
-
-
-def _only_checks() -> bool:
-    """Tell whether this process is ``manage.py check``, which serves nobody.
-
-    Whatever else starts Django has to stop: web servers make no system checks, and Celery ignores what they find.
-    """
-    program, *arguments = sys.argv
-    return Path(program).name in {"manage.py", "django-admin"} and arguments[:1] == ["check"]
 
 
 def _follow(*, setting: str, **_: Any) -> None:

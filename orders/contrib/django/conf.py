@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from django.apps import apps
@@ -107,6 +109,12 @@ def events_table() -> str:
     told = {str(name).upper(): value for name, value in given.items()} if isinstance(given, Mapping) else {}
     name = told.get("EVENTS_TABLE")
     return name if _is_table(name) else Settings.model_fields["events_table"].default
+
+
+def subcommand() -> str | None:
+    """Return which command of ``manage.py`` this process runs, if it does."""
+    program, *arguments = sys.argv
+    return arguments[0] if arguments and Path(program).name in {"manage.py", "django-admin"} else None
 
 
 def _is_table(name: object) -> TypeGuard[str]:
