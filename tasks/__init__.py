@@ -15,4 +15,4 @@ from tasks.watch import Watch
 app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Watch)
 
-__all__ = ["app", "checks", "deliver", "expire", "install", "prune", "reconcile", "sweep"]
+__all__ = ["GroupedEvents", "app", "checks", "deliver", "expire", "install", "prune", "reconcile", "sweep"]

@@ -11,9 +11,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.contrib.django.shop.setti
 app = Celery("shop")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
-from tasks import install  # noqa: E402
+import tasks  # noqa: E402
 
-install(app)
+tasks.install(app)
+app.steps["consumer"].add(tasks.GroupedEvents)
 
 
 @shared_task(name="shop.restock")  # type: ignore[untyped-decorator]

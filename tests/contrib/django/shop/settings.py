@@ -49,3 +49,4 @@ ORDERS = {
 }
 CELERY_BROKER_URL = os.environ.get("SHOP_REDIS_URL", "redis://localhost:1/0")
 CELERY_TASK_SERIALIZER = "json"
+CELERY_WORKER_SEND_TASK_EVENTS = True
