@@ -22,6 +22,8 @@ from orders.store import Payment
 from tests.conftest import Adapter, ManualClock, Shop
 from tests.integration import racing, test_races
 from tests.integration.test_payment import *  # noqa: F403 - collected here again, with the shop below
+from tests.integration.test_payment_joined import *  # noqa: F403
+from tests.integration.test_payment_late import *  # noqa: F403
 
 # It is about a transaction of its own, which a payment in a request has not.
 del test_a_conflict_is_tried_again_in_a_transaction_of_its_own_only  # noqa: F821
