@@ -6,7 +6,7 @@ what the first one does, whatever the number of orders: O(log N + page).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -92,6 +92,12 @@ class Overview:
         listed = (Where.PENDING, Where.DUE, Where.LEASED)
         counted = {where: sum(len(span) for ranks in self.ranks(where) for span in ranks) for where in listed}
         return {**counted, Where.DEAD: sum(found.dead for found in self._standings)}
+
+    @property
+    def counters(self) -> Mapping[str, float]:
+        """What was counted since the beginning; see `orders.counting`."""
+        names = {name for found in self._standings for name in found.counters}
+        return {name: sum(found.counters.get(name, 0.0) for found in self._standings) for name in names}
 
     def ranks(self, where: Where) -> Sequence[Sequence[range]]:
         """Return the ranks, in each sorted set, of those that stand there, in order; not of dead letters."""

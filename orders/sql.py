@@ -111,6 +111,12 @@ class SqlStore:
         with self._transaction(reading=True) as connection:
             return statements.count_pending(connection, overdue=overdue)
 
+    def oldest_overdue(self) -> float | None:
+        """Return for how many seconds a pending row has been due, at most; None if none is."""
+        statements = self._tables.orders
+        with self._transaction(reading=True) as connection:
+            return statements.oldest_overdue(connection)
+
     def events(self, order_id: str, *, limit: int) -> Sequence[Event]:
         """Return the latest events of an order, oldest first; none if there is no outbox.
 

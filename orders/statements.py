@@ -138,6 +138,13 @@ class Statements:
         select = sa.select(sa.func.count()).select_from(self.orders.table).where(*self._is_overdue(overdue))
         return connection.execute(select).scalar_one()
 
+    def oldest_overdue(self, connection: sa.Connection) -> float | None:
+        """Return for how many seconds a pending row has been due, at most; None if none is."""
+        orders = self.orders
+        overdue = sa.select(self._seconds_since_deadline).where(*self._is_overdue(0.0))
+        seconds = connection.execute(overdue.order_by(orders.deadline, orders.id).limit(1)).scalar()
+        return None if seconds is None else float(seconds) - self.grace
+
     def _change(
         self,
         connection: sa.Connection,

@@ -209,6 +209,10 @@ class OrderStore(Protocol):
         """Return how many rows `pending` would page through."""
         ...
 
+    def oldest_overdue(self) -> float | None:
+        """Return for how many seconds a pending row has been due, at most; None if none is. It reads one row."""
+        ...
+
     def events(self, order_id: str, *, limit: int) -> Sequence[Event]:
         """Return the latest events of an order, oldest first; none if there is no outbox."""
         ...

@@ -18,6 +18,7 @@ from orders import logs
 from orders.cli import dead, listing, schedule
 from orders.cli.demo import demo
 from orders.cli.doctor import doctor
+from orders.cli.metrics import metrics
 from orders.cli.up import up
 from orders.config import Settings, mask
 from orders.errors import ConfigError, OrdersError
@@ -32,6 +33,7 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     **{verb.__name__.replace("_", "-"): verb for verb in schedule.VERBS},
     "list": listing.list_,
     "doctor": doctor,
+    "metrics": metrics,
 }
 """Every verb by its name; besides, there is the group ``dead``."""
 

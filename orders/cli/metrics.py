@@ -1,0 +1,36 @@
+"""``orders metrics``: what Prometheus scrapes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orders import api
+from orders.errors import ConfigError
+
+PORT = 9540
+
+
+def metrics(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen at. It asks for no password: see the guide.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = PORT,
+) -> None:
+    """Serve metrics for Prometheus until Ctrl-C. One is enough, however many workers there are."""
+    try:
+        from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - an extra
+
+        from orders.metrics import OrdersCollector  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError("`orders metrics` needs prometheus-client: install order-expiry[metrics]") from error
+    registry = CollectorRegistry()
+    registry.register(OrdersCollector(api.current()))
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise ConfigError(f"--host is {host!r} and --port is {port}: cannot listen there: {error}") from error
+    typer.echo(f"http://{host}:{server.server_port}/metrics")
+    thread.join()
