@@ -14,7 +14,7 @@ COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up shop test bench check format lock clean
+.PHONY: help demo up shop test bench docs check format lock clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -37,6 +37,11 @@ test: $(BIN)/.dev ## Run the tests, and show what they cover; ARGS="-k sweep"
 bench: $(BIN)/.bench ## Measure this project and its peers; ARGS="--quick"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(BIN)/.docs ## Build the documentation site, build/docs/index.html; a link that leads nowhere is an error
+	$(BIN)/mypy docs
+	$(BIN)/sphinx-build --conf-dir docs --doctree-dir build/.doctrees --fail-on-warning --keep-going --nitpicky --quiet \
+		. build/docs
+
 check: $(BIN)/.dev ## Check style, types, the direction of imports, dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -56,6 +61,7 @@ lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
 		-o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra embedded --extra postgresql --group build --group bench -o requirements/bench.txt
 	$(COMPILE) pyproject.toml --extra mysql --extra postgresql --group build -o requirements/image.txt
+	$(COMPILE) pyproject.toml --all-extras --group build --group check --group docs -o requirements/docs.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 
 clean: ## Remove what the other commands made
@@ -70,6 +76,9 @@ $(BIN)/.dev: requirements/dev.txt pyproject.toml
 
 $(BIN)/.bench: requirements/bench.txt pyproject.toml
 	$(call install,bench)
+
+$(BIN)/.docs: requirements/docs.txt pyproject.toml
+	$(call install,docs)
 
 define install
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on PATH: name one with PYTHON=…" >&2; exit 1; }

@@ -31,8 +31,8 @@ deadline_rule = _hooks.deadline_rule
 def configure(settings: Settings | None = None) -> OrderExpiry:
     """Use these settings from now on in this process; return what uses them.
 
-    By default it is what a framework has provided (see `provide`), or else the environment's. The modules of
-    ``ORDERS_HOOKS`` are imported, and with them come the hooks of the shop.
+    By default it is what a framework has provided (see `orders.api.provide`), or else the environment's. The modules
+    of ``ORDERS_HOOKS`` are imported, and with them come the hooks of the shop.
 
     Raises:
         ConfigError: the environment holds a wrong setting, or a module of hooks cannot be imported.

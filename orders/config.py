@@ -49,7 +49,7 @@ def _guard_timeout(data: dict[str, Any]) -> float:
 
 
 class Settings(BaseSettings):
-    """Every setting with its default. A description says what is accepted."""
+    """Every setting with its default and, below it, its meaning. A description says what is accepted."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -64,65 +64,101 @@ class Settings(BaseSettings):
         repr=False,
         description=FORMS,
     )
+    """The Redis of the schedule: one server, a Sentinel's or a cluster."""
     broker_url: str = Field(
         default_factory=lambda data: data["redis_url"],
         repr=False,
         description="the URL of a Celery broker, transport://…, such as amqp://…; of a Redis, as for ORDERS_REDIS_URL",
     )
+    """The broker of Celery's messages; by default the same Redis."""
     database_url: str = Field(
         "sqlite:///orders.db",
         repr=False,
         description="the SQLAlchemy URL of a PostgreSQL, MySQL, MariaDB or SQLite database",
     )
+    """The database of the orders."""
     log_format: Literal["text", "json"] = Field("text", description="text or json")
+    """How a line of the log is written."""
     key: str = Field("orders", min_length=1, max_length=255, description="a name of 1 to 255 characters")
+    """The sorted set of the schedule, and how the names of its other keys begin."""
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description=f"a whole number from 1 to {MAX_SHARDS:,}")
+    """How many sorted sets the ids are spread over, each swept on its own."""
     score: Literal["deadline", "created"] = Field("deadline", description="deadline or created")
+    """What a score is: the deadline, or the creation, with the deadline ``ORDERS_TIMEOUT`` later."""
     timeout: Seconds = 1800
+    """Time to pay, when ``enqueue`` is given no deadline."""
     sweep_interval: Seconds = 10
+    """Time between two sweeps."""
     lookahead: Seconds = Field(default_factory=_lookahead)
+    """How far before its deadline an order may be claimed; by default 1.1 times ``ORDERS_SWEEP_INTERVAL``."""
     lease: Seconds = 120
+    """How long a claim holds an order before another may; longer than ``ORDERS_LOOKAHEAD``."""
     grace: float = Field(0, ge=0, le=_YEAR, allow_inf_nan=False, description="a number of seconds, at most a year")
+    """How long after its deadline an order is due; the same in all processes."""
     strict: bool = Field(
         default=False, description="true if a payment after the deadline is refused even before the order was expired"
     )
+    """Whether a payment after the deadline is refused though the order is still pending."""
     hooks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="the names of modules, with commas between them: myshop.order_hooks"
     )
+    """The modules that the shop's hooks stand in."""
     guard_timeout: Seconds = Field(default_factory=_guard_timeout)
+    """How long the guard may take; by default 5 s or a quarter of ``ORDERS_LEASE``, and at most half of that."""
     guard_parallel: int = Field(16, ge=1, le=256, description="a whole number from 1 to 256")
+    """How many questions the guard is asked at a time about the orders of one message."""
     guard_limit: Count = 10
+    """How many times the guard may answer that it does not know."""
     guard_end: Literal["bury", "expire"] = Field("bury", description="bury or expire")
+    """What becomes of the order then: a dead letter, or expired."""
     guard_failures: Count = 3
+    """After how many failures in a row the guard is not asked for a while."""
     guard_pause: Seconds = 30
+    """For how long it is not asked then."""
     events_table: str = Field(
         "order_events",
         pattern=r"^[^.]+(\.[^.]+)?$",
         max_length=256,
         description="the name of a table, or schema.table",
     )
+    """The table of events, the outbox."""
     events_interval: Seconds = Field(default_factory=lambda data: data["sweep_interval"])
+    """Time between two deliveries of events; by default ``ORDERS_SWEEP_INTERVAL``."""
     events_parallel: int = Field(1, ge=1, le=256, description="a whole number from 1 to 256")
+    """How many events a delivery hands out at a time, in threads."""
     events_retention: Seconds = 90 * 86400
+    """How long events are kept."""
     max_attempts: Count = 10
+    """How many attempts are made at an order before it becomes a dead letter."""
     max_backlog: Count = 10_000
+    """How many messages may wait; workers must take that many within ``ORDERS_LEASE``, or all come to them void."""
     batch_threshold: Count = 10_000
+    """When a sweep finds more ids than this, it sends several in one message."""
     batch_size: int = Field(500, ge=1, le=5000, description="a whole number from 1 to 5,000")
+    """How many ids such a message has at most."""
     table: str = Field(
         "orders",
         pattern=r"^[^.]+(\.[^.]+)?$",
         max_length=256,
         description="the name of a table, or schema.table",
     )
+    """The shop's table of orders."""
     id_column: Column = "id"
+    """Its primary key: text, an integer or a UUID."""
     status_column: Column = "status"
+    """Its status."""
     deadline_column: Column = "expires_at"
+    """Its deadline: a time with a time zone, or in UTC."""
     pending: Status = "pending"
+    """The shop's word for an order that may be paid."""
     paid: Status = "paid"
+    """The shop's word for a paid order."""
     expired: Status = "expired"
+    """The shop's word for an expired order."""
     cancelled: Annotated[tuple[str, ...], NoDecode] = Field(
         ("cancelled", "canceled"), description="words or numbers as the status column holds them, with commas between"
     )
+    """The shop's words for cancelled orders: money for them goes back."""
 
     def __init__(self, **values: Any) -> None:
         try:

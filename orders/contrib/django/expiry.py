@@ -29,7 +29,7 @@ class DjangoExpiry(OrderExpiry):
     """`OrderExpiry` in a Django project.
 
     Within ``transaction.atomic`` the schedule is told once that has been committed, and never if it is rolled back;
-    outside, at once. If Redis fails then, what has been committed stands: it is logged and counted (`outages`), and
+    outside, at once. If Redis fails then, what has been committed stands: it is logged and counted (``outages``), and
     ``orders.reconcile`` schedules the order when its deadline has passed.
 
     Args:

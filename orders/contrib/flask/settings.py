@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from orders.config import PREFIX, Settings
 from orders.errors import ConfigError
 
-_OF_MODEL = ("TABLE", "ID_COLUMN")
+OF_MODEL = ("TABLE", "ID_COLUMN")
+"""The settings that a model tells."""
 
 
 def read(config: Mapping[str, Any], *, engine: sa.Engine | None, model: type[Any] | None) -> Settings:
@@ -29,7 +30,7 @@ def read(config: Mapping[str, Any], *, engine: sa.Engine | None, model: type[Any
         _once(given, "DATABASE_URL", "db=, and Flask-SQLAlchemy knows its database")
         given["DATABASE_URL"] = engine.url.render_as_string(hide_password=False)
     if model is not None:
-        for name in _OF_MODEL:
+        for name in OF_MODEL:
             _once(given, name, f"model={model.__name__}, which has it")
         given |= _names(given, model)
     return Settings.of(given)

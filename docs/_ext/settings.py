@@ -1,0 +1,105 @@
+"""Directives ``settings``, ``settings-of-django`` and ``settings-of-flask``: every setting, from the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+from generated import ROOT, Generated, table
+from pydantic.fields import FieldInfo
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.typing import ExtensionMetadata
+
+from orders.config import PREFIX, Settings
+from orders.contrib.django import conf
+from orders.contrib.flask.settings import OF_MODEL
+
+
+class OfEnvironment(Generated):
+    """A table of `orders.config.Settings`: names, defaults, meanings, types, and what is accepted."""
+
+    sources = (ROOT / "orders" / "config.py",)
+
+    def markdown(self) -> str:
+        """Return the table."""
+        meanings = ModuleAnalyzer.for_module("orders.config").find_attr_docs()
+        defaults: dict[str, Any] = {}
+        rows = []
+        for name, field in Settings.model_fields.items():
+            defaults[name] = field.get_default(call_default_factory=True, validated_data=defaults)
+            meaning = " ".join(meanings.get(("Settings", name), [])).strip()
+            if not meaning or not field.description:
+                self.complain(f"orders/config.py: {name} has no docstring below it, or none that says what is accepted")
+            anchor = f"orders-{name.replace('_', '-')}"
+            rows.append(
+                [
+                    f"`{PREFIX}{name.upper()}`{{#{anchor}}}<br>{_default(field, defaults[name])}",
+                    f"{meaning}<br>*{_type(field)}:* {_as_text(field.description or '')}",
+                ]
+            )
+        return table(["setting, default", "meaning, type: what is accepted"], rows)
+
+
+class OfDjango(Generated):
+    """A table of what Django's ``ORDERS`` has beside these settings, and of what the model tells in their place."""
+
+    sources = (ROOT / "orders" / "contrib" / "django" / "conf.py",)
+
+    def markdown(self) -> str:
+        """Return the table."""
+        fields: Mapping[str, str] = conf.FIELDS
+        own = [
+            [f"`{name}`", f"only in Django; by default `{fields[name]}`" if name in fields else "only in Django"]
+            for name in conf.OWN
+        ]
+        return table(
+            ["key", "in Django"],
+            [*own, *([f"`{name}`", f"not accepted: give {told}"] for name, told in conf.REPLACED.items())],
+        )
+
+
+class OfFlask(Generated):
+    """The settings that ``model=`` tells in Flask."""
+
+    sources = (ROOT / "orders" / "contrib" / "flask" / "settings.py",)
+
+    def markdown(self) -> str:
+        """Return a sentence."""
+        return "With `model=`, these are not accepted: " + ", ".join(f"`{PREFIX}{name}`" for name in OF_MODEL) + "."
+
+
+def _type(field: FieldInfo) -> str:
+    kind = field.annotation
+    if get_origin(kind) is tuple:
+        return "list"
+    return kind.__name__ if isinstance(kind, type) else "str"
+
+
+def _default(field: FieldInfo, value: object) -> str:
+    """Return a default as one writes it in the environment, with its unit."""
+    match value:
+        case tuple():
+            text = f"`{','.join(value)}`" if value else "none"
+        case bool():
+            text = f"`{str(value).lower()}`"
+        case int() | float():
+            text = f"`{value:g}`" if value < 1e6 else f"`{value:.0f}`"
+            text += " s" if "seconds" in (field.description or "") else ""
+        case _:
+            text = f"`{value}`"
+    return f"{text} (computed)" if field.default_factory else text
+
+
+def _as_text(text: str) -> str:
+    """Keep Markdown from reading the forms of URLs as its own, and let them break where they may."""
+    plain = "".join(f"\\{character}" if character in "[]*_<>" else character for character in text)
+    return plain.replace("],", "],<wbr>").replace("]/", "]/<wbr>")
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Add this to the build."""
+    app.add_directive("settings", OfEnvironment)
+    app.add_directive("settings-of-django", OfDjango)
+    app.add_directive("settings-of-flask", OfFlask)
+    return {"parallel_read_safe": True}
