@@ -55,6 +55,9 @@ class ThisProject:
         """Of the package."""
         return version("order-expiry")
 
+    batch_size: int | None = None
+    """ORDERS_BATCH_SIZE; None for the default."""
+
     def fill(self, bench: Bench, orders: int) -> None:
         """Schedule the orders with the deadlines that their rows have."""
         settings = _settings(bench)
@@ -71,15 +74,14 @@ class ThisProject:
     @contextmanager
     def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
         """Start workers and beat."""
-        (bench.folder / "celeryconfig.py").write_text(
-            f"{CELERYCONFIG}\nworker_send_task_events = {self.celery_events}\n"
-        )
+        (bench.folder / "celeryconfig.py").write_text(self.celeryconfig)
         settings = _settings(bench)
         given = {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
+        if self.batch_size:
+            given[f"{PREFIX}BATCH_SIZE"] = str(self.batch_size)
         celery = [str(bench.python), "-m", "celery", "-A", "tasks"]
-        worker = [*celery, "worker", f"--loglevel={self.loglevel}"]
-        sweeper = [*worker, "--queues=orders.sweep,orders.events", "--concurrency=4"]
-        commands = {f"worker-{number}": [*worker, "--queues=orders.expire"] for number in range(self.workers)}
+        sweeper = [*self._worker(bench), "--queues=orders.sweep,orders.events", "--concurrency=4"]
+        commands = {f"worker-{number}": self.worker(bench) for number in range(self.workers)}
         started = [
             processes.start([*command, f"--hostname={name}@%h"], log=bench.folder / f"{name}.log", **given)
             for name, command in {**commands, "sweeper": sweeper}.items()
@@ -88,6 +90,18 @@ class ThisProject:
         started.append(processes.start(beat, log=bench.folder / "beat.log", **given))
         with processes.stopped_at_end(started):
             yield started
+
+    @property
+    def celeryconfig(self) -> str:
+        """Celery's settings, as a module."""
+        return f"{CELERYCONFIG}\nworker_send_task_events = {self.celery_events}\n"
+
+    def worker(self, bench: Bench) -> list[str]:
+        """Return the command of a worker that expires orders."""
+        return [*self._worker(bench), "--queues=orders.expire"]
+
+    def _worker(self, bench: Bench) -> list[str]:
+        return [str(bench.python), "-m", "celery", "-A", "tasks", "worker", f"--loglevel={self.loglevel}"]
 
 
 ONE_TASK = ThisProject(

@@ -1,7 +1,7 @@
 """The measurements, in the order in which a run makes them."""
 
 from benchmarks.lab import Measure
-from benchmarks.measures import drain, enqueue, growth, idle, lateness, limit, scaling
+from benchmarks.measures import costs, drain, enqueue, growth, idle, lateness, limit, scaling
 
 MEASURES: tuple[Measure, ...] = (
     drain.MEASURE,
@@ -11,6 +11,7 @@ MEASURES: tuple[Measure, ...] = (
     growth.MEASURE,
     idle.MEASURE,
     limit.MEASURE,
+    costs.MEASURE,
 )
 
 __all__ = ["MEASURES"]

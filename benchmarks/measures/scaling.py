@@ -1,4 +1,4 @@
-"""Scaling: the drain by this project with one to four workers, each a process."""
+"""Scaling: the drain by this project with one to four workers, each a process; and with batches of other sizes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ WORKERS = (1, 2, 3, 4)
 QUICK_WORKERS = (1, 2)
 VARIANTS = {ONE_TASK: (5_000, 1_000), BATCHES: (100_000, 30_000)}
 """Who is scaled, with how many orders in a thorough round and in a quick one."""
+SIZES = (50, 100, 1000)
+"""Orders in a batch."""
 
 
 def steps(lab: Lab) -> int:
     """Return how many rounds there will be."""
-    return len(_workers(lab)) * len(VARIANTS)
+    return len(_workers(lab)) * len(VARIANTS) + len(SIZES)
 
 
 def run(lab: Lab) -> Sequence[Result]:
@@ -39,8 +41,24 @@ def run(lab: Lab) -> Sequence[Result]:
             rows=rows,
             note="One round each, with a sweeper beside them. The servers and the processes share the cores.",
             data=data,
-        )
+        ),
+        _by_size(lab),
     ]
+
+
+def _by_size(lab: Lab) -> Result:
+    rounds = []
+    for size in SIZES:
+        lab.step(f"{BATCHES.name}: batches of {size}")
+        rounds.append(drain(lab.servers, replace(BATCHES, batch_size=size), VARIANTS[BATCHES][lab.quick]))
+    return Result(
+        name="batch_size",
+        title="Drain by size of a batch",
+        columns=("orders/s with", *(f"{size:,} orders a batch" for size in SIZES)),
+        rows=[[BATCHES.name, *map(_rate, rounds)]],
+        note="One round each, two workers.",
+        data=[{**asdict(round_), "batch_size": size} for size, round_ in zip(SIZES, rounds, strict=True)],
+    )
 
 
 def _workers(lab: Lab) -> tuple[int, ...]:

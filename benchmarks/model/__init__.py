@@ -1,0 +1,1 @@
+"""A model of deployments larger than one machine: a simulation that is fed with measured costs."""

@@ -1,0 +1,139 @@
+"""What each step costs: the one table that the model is fed with, and how each figure follows from what was measured.
+
+None is fitted to a drain. All come from parts that were measured by themselves (benchmarks/measures/costs.py); where a
+part does two things, two parts that do different numbers of them make two equations.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
+
+Part: TypeAlias = dict[str, float]
+"""What was measured of one part: CPU seconds by process, and how many orders, messages and attempts they were for."""
+
+
+def _cost(about: str, source: str) -> Any:
+    return field(metadata={"about": about, "source": source})
+
+
+@dataclass(frozen=True)
+class Costs:
+    """CPU seconds of one core, if nothing else is said."""
+
+    sweep_call: float = _cost("sweeper: a claim that finds nothing", "500 empty sweeps")
+    sweep_order: float = _cost("sweeper: each order of a claim", "two sweeps: in batches, and with a task each")
+    sweep_message: float = _cost("sweeper: each message that it makes and sends", "the same two sweeps")
+    claim_call: float = _cost("schedule: a claim that finds nothing", "500 empty sweeps")
+    claim_order: float = _cost("schedule: each order of a claim", "sweep in batches")
+    attempt_call: float = _cost("schedule: start and settle, each attempt", "attempts at 20 and at 500 orders")
+    attempt_order: float = _cost("schedule: start and settle, each order", "attempts at 20 and at 500 orders")
+    enqueue: float = _cost("schedule: `orders.enqueue`, one by one", "4,000 of them")
+    remove: float = _cost("schedule: `orders.remove`, one by one", "4,000 of them")
+    length: float = _cost("broker: the length of the queue", "500 empty sweeps")
+    push_message: float = _cost("broker: each message that comes in", "two sweeps: in batches, and with a task each")
+    push_order: float = _cost("broker: each order of a batch that comes in", "the same two sweeps")
+    pop_message: float = _cost("broker: each message that goes out", "quiet worker")
+    events_message: float = _cost("broker: Flower's events of a message", "workers with events and without")
+    take_message: float = _cost("worker: take a message and keep it", "worker with messages that are due later")
+    run_message: float = _cost("worker: run an empty task", "quiet worker, without the attempts and the taking")
+    log_message: float = _cost("worker: its line in the log", "workers that log and that do not")
+    tell_message: float = _cost("worker: Flower's events of a message", "workers with events and without")
+    worker_batch: float = _cost("worker: each order of a batch, beside the attempt", "worker with batches")
+    worker_call: float = _cost("worker: each attempt", "attempts at 20 and at 500 orders")
+    worker_order: float = _cost("worker: each order of an attempt", "attempts at 20 and at 500 orders")
+    worker_event: float = _cost(
+        "worker: each row in the table of events", "workers with batches, with the table and without"
+    )
+    transaction: float = _cost("PostgreSQL: each transaction", "attempts at 20 and at 500 orders")
+    row: float = _cost("PostgreSQL: each row", "attempts at 20 and at 500 orders")
+    event_row: float = _cost(
+        "PostgreSQL: each row in the table of events", "workers with batches, with the table and without"
+    )
+    commit_wait: float = _cost(
+        "PostgreSQL: time until the disk has a commit", "200 commits that wait for it, and 200 that do not"
+    )
+    wal_order: float = _cost("PostgreSQL: bytes written ahead for each row", "attempts at 500 orders")
+
+
+def about(name: str) -> tuple[str, str]:
+    """Return what a cost is for, and from what it was measured."""
+    (found,) = (each for each in fields(Costs) if each.name == name)
+    return found.metadata["about"], found.metadata["source"]
+
+
+def derive(rounds: Sequence[dict[str, Any]]) -> Costs:
+    """Return the costs from the rounds of the measurement ``costs``: medians, and differences of medians."""
+    parts = _medians(rounds)
+    single, batched = parts["sweep, a task for each order"], parts["sweep, batches of 500"]
+    few, many = parts["attempts at 20 orders"], parts["attempts at 500 orders"]
+    quiet = parts["worker, one task per order, no Celery events, quiet"]
+    logging = parts["worker, one task per order, no Celery events"]
+    events, batches = parts["worker, one task per order"], parts["worker, batches"]
+    told = parts["worker, batches, with the table of order events"]
+    enqueue, commit, held = parts["enqueue, one by one"], parts["commit"], parts["worker, messages due later"]
+
+    sweep_order, sweep_message = _two(single, batched, "sweeper", "orders", "messages")
+    push_order, push_message = _two(single, batched, "broker", "orders", "messages")
+    call, order = {}, {}
+    for server in ("worker", "schedule", "database"):
+        order[server], call[server] = _two(few, many, server, "orders", "attempts")
+
+    def beside(part: Part) -> float:
+        """Return what a worker used beside its attempts."""
+        return part["worker"] - part["attempts"] * call["worker"] - part["orders"] * order["worker"]
+
+    message, logged, all_told = (beside(part) / part["messages"] for part in (quiet, logging, events))
+    took = held["worker"] / held["messages"]
+    return Costs(
+        sweep_call=batched["sweeper_empty"],
+        sweep_order=sweep_order,
+        sweep_message=sweep_message,
+        claim_call=batched["schedule_empty"],
+        claim_order=batched["schedule"] / batched["orders"],
+        attempt_call=call["schedule"],
+        attempt_order=order["schedule"],
+        enqueue=enqueue["schedule"] / enqueue["orders"],
+        remove=enqueue["schedule_remove"] / enqueue["orders"],
+        length=batched["broker_empty"],
+        push_message=push_message,
+        push_order=push_order,
+        pop_message=quiet["broker"] / quiet["messages"],
+        events_message=_more(events["broker"] / events["messages"], quiet["broker"] / quiet["messages"]),
+        take_message=took,
+        run_message=_more(message, took),
+        log_message=_more(logged, message),
+        tell_message=_more(all_told, logged),
+        worker_batch=_more(beside(batches), batches["messages"] * logged) / batches["orders"],
+        worker_call=call["worker"],
+        worker_order=order["worker"],
+        worker_event=_more(beside(told) / told["orders"], beside(batches) / batches["orders"]),
+        transaction=call["database"],
+        row=order["database"],
+        event_row=_more(told["database"] / told["orders"], batches["database"] / batches["orders"]),
+        commit_wait=_more(commit["on"], commit["off"]),
+        wal_order=many["wal_bytes"] / many["orders"],
+    )
+
+
+def _medians(rounds: Sequence[dict[str, Any]]) -> dict[str, Part]:
+    found: dict[str, Part] = {}
+    for name in dict.fromkeys(round_["part"] for round_ in rounds):
+        of_part = [round_ for round_ in rounds if round_["part"] == name]
+        found[name] = {key: statistics.median(each[key] for each in of_part) for key in of_part[0] if key != "part"}
+    return found
+
+
+def _two(one: Part, other: Part, cpu: str, first: str, second: str) -> tuple[float, float]:
+    """Solve for the cost of two things, of which two parts did different numbers; none is below zero."""
+    determinant = one[first] * other[second] - other[first] * one[second]
+    of_first = (one[cpu] * other[second] - other[cpu] * one[second]) / determinant
+    of_second = (one[first] * other[cpu] - other[first] * one[cpu]) / determinant
+    return max(of_first, 0.0), max(of_second, 0.0)
+
+
+def _more(this: float, that: float) -> float:
+    """Return by how much one figure is above another; what the noise puts below zero is zero."""
+    return max(this - that, 0.0)

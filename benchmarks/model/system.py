@@ -1,0 +1,326 @@
+"""The system as the model has it: what each process does with orders, step by step, as the project's code does.
+
+::
+
+    Sweeper    orders/sweep.py      claim up to 1,000, make messages, send them; until the queue holds its backlog
+    Worker     celeryconfig.py      take messages ahead, and run them in threads
+    Gathering  orders/gathering.py  threads join; one makes the attempt for all of them
+    attempt    orders/attempt.py    start, update and commit, settle
+
+What is left out: guards and hooks, failures, reconciling, orders that are paid meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import simpy
+
+from benchmarks.model.costs import Costs
+from benchmarks.model.engine import Machine, Process, Steps
+from orders.gathering import DELAY, LANES
+from orders.scripting import CHUNK
+
+SWITCH = 0.005
+"""Seconds after which a thread of Python must let another have the lock: sys.getswitchinterval()."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Who runs where, with which settings."""
+
+    workers: int = 2
+    shards: int = 1
+    """Sorted sets, each on a Redis and with a sweeper of its own."""
+    batch_size: int = 500
+    """Orders in a message: ORDERS_BATCH_SIZE in a flood, else 1."""
+    one_machine: int | None = None
+    """Cores of the machine that everything shares; None if each process has a core of its own, and PostgreSQL a
+    machine."""
+    database_cores: int = 32
+    own_broker: bool = False
+    """Whether the broker is another Redis than the schedule's first."""
+    events: bool = True
+    """Whether workers send Flower's events."""
+    logs: bool = True
+    """Whether they log each attempt."""
+    events_table: bool = False
+    """Whether each expiry writes a row of the table of events."""
+    round_trip: float = 0.0
+    """Seconds on the network for a call and its answer."""
+    commit_wait: float | None = None
+    """Seconds that a commit waits for its disk; None: as measured."""
+    wal_bandwidth: float | None = None
+    """Bytes a second that PostgreSQL can write ahead; None: without limit."""
+    threads: int = 32
+    prefetch: int = 16 * 32
+    """Messages that a worker takes ahead."""
+    backlog: int = 10_000
+    """ORDERS_MAX_BACKLOG."""
+    interval: float = 10.0
+    """ORDERS_SWEEP_INTERVAL."""
+    schedule_factor: float = 1.0
+    """What an order costs the schedule, over what it costs a small one: a large one fits into no cache."""
+
+
+@dataclass(eq=False, slots=True)
+class Message:
+    """Orders that one message names."""
+
+    orders: int
+    leads: simpy.Event
+    """Happens with True when its thread is to make the next attempt, with False when its attempt has ended."""
+
+
+@dataclass(frozen=True)
+class Drained:
+    """How a simulated drain went."""
+
+    orders: int
+    seconds: float
+    rate: float
+    """Orders a second from the first commit to the last, without those of the first: as the benchmarks count."""
+    attempts: int
+    used: dict[str, float]
+    """What share of the time was each part busy, from the first commit to the last; of several, the busiest."""
+
+    @property
+    def bottleneck(self) -> str:
+        """The part that is busy for the longest time."""
+        return max(self.used, key=lambda name: self.used[name])
+
+
+@dataclass
+class System:
+    """A deployment in simulated time.
+
+    Args:
+        costs: what each step costs.
+        deployment: who runs where.
+        seed: of what is random: how evenly messages come to workers.
+    """
+
+    costs: Costs
+    deployment: Deployment
+    seed: int = 1
+    env: simpy.Environment = field(default_factory=simpy.Environment)
+    commits: list[tuple[float, int]] = field(default_factory=list)
+    """When each attempt was committed, and of how many orders."""
+
+    def __post_init__(self) -> None:
+        of, deployment = self.env, self.deployment
+        shared = Machine(of, deployment.one_machine) if deployment.one_machine else None
+        self.database = shared or Machine(of, deployment.database_cores)
+        self._wal = Process(of, Machine(of, 1))
+        self.schedules = [Process(of, shared or Machine(of, 1)) for _ in range(deployment.shards)]
+        self.broker = Process(of, shared or Machine(of, 1)) if deployment.own_broker else self.schedules[0]
+        self.sweepers = [Process(of, shared or Machine(of, 1)) for _ in range(deployment.shards)]
+        python = partial(Process, of, switch=SWITCH)
+        self.workers = [python(shared or Machine(of, 1)) for _ in range(deployment.workers)]
+        self.queue: simpy.Store = simpy.Store(of)
+        self.random = random.Random(self.seed)  # noqa: S311 - it decides nothing that is secret
+        self._database_used = 0.0
+
+    def drain(self, orders: int) -> Drained:
+        """Expire orders that are all due, spread over the shards."""
+        share, rest = divmod(orders, self.deployment.shards)
+        for shard in range(self.deployment.shards):
+            self.env.process(self._sweeps(shard, share + (shard < rest)))
+        for process in self.workers:
+            _Worker(self, process)
+        self._left = orders
+        self._done = self.env.event()
+        self.env.run(self._done)
+        return self._drained(orders)
+
+    def call(self, server: Process, seconds: float) -> Steps:
+        """Send something to a server, have it work, and wait for the answer."""
+        if self.deployment.round_trip:
+            yield self.env.timeout(self.deployment.round_trip)
+        yield from server.work(seconds)
+
+    def commit(self, orders: int) -> Steps:
+        """Update rows in a transaction."""
+        costs, deployment = self.costs, self.deployment
+        row = costs.row + costs.event_row * deployment.events_table
+        work = costs.transaction + orders * row
+        if deployment.round_trip:
+            yield self.env.timeout(3 * deployment.round_trip)  # BEGIN with the first statement, UPDATE, COMMIT
+        yield self.database.work(work)
+        self._database_used += work
+        if deployment.wal_bandwidth:
+            yield from self._wal.work(orders * costs.wal_order / deployment.wal_bandwidth)
+        wait = costs.commit_wait if deployment.commit_wait is None else deployment.commit_wait
+        if wait:
+            yield self.env.timeout(wait)
+        self.commits.append((self.env.now, orders))
+        self._left -= orders
+
+    def settled(self) -> None:
+        """Note that an attempt has ended."""
+        if not self._left and not self._done.triggered:
+            self._done.succeed()
+
+    def schedule_of(self) -> Process:
+        """Return the shard that an attempt is for."""
+        return self.random.choice(self.schedules) if len(self.schedules) > 1 else self.schedules[0]
+
+    def _sweeps(self, shard: int, due: int) -> Steps:
+        """Sweep one shard at once, and then once in each interval, until nothing is due."""
+        while True:
+            due = yield from self._sweep(shard, due)
+            if not due:
+                return
+            interval = self.deployment.interval
+            yield self.env.timeout(interval - self.env.now % interval)
+
+    def _sweep(self, shard: int, due: int) -> Steps:
+        costs, deployment = self.costs, self.deployment
+        ends = self.env.now + deployment.interval
+        while due and self.env.now < ends:
+            yield from self.call(self.broker, costs.length)
+            limit = min(deployment.backlog - len(self.queue.items), CHUNK, due)
+            if limit <= 0:
+                break
+            claim = costs.claim_call + limit * costs.claim_order * deployment.schedule_factor
+            yield from self.call(self.schedules[shard], claim)
+            sizes = [min(deployment.batch_size, limit - first) for first in range(0, limit, deployment.batch_size)]
+            made = costs.sweep_call + limit * costs.sweep_order + len(sizes) * costs.sweep_message
+            yield from self.sweepers[shard].work(made)
+            batched = limit if deployment.batch_size > 1 else 0
+            pushed = len(sizes) * costs.push_message + batched * costs.push_order
+            yield from self.call(self.broker, pushed)
+            for size in sizes:
+                self.queue.put(Message(size, self.env.event()))
+            due -= limit
+        return due
+
+    def _drained(self, orders: int) -> Drained:
+        (first, at_once), (last, _) = self.commits[0], self.commits[-1]
+        seconds, whole = last - first, self.env.now
+
+        def busiest(processes: list[Process]) -> float:
+            return max(process.used for process in processes) / whole
+
+        used = {
+            "sweeper": busiest(self.sweepers),
+            "schedule": busiest(self.schedules),
+            "workers": sum(process.used for process in self.workers) / len(self.workers) / whole,
+            "PostgreSQL": self._database_used / self.database.cores / whole,
+        }
+        if self.deployment.own_broker:
+            used["broker"] = self.broker.used / whole
+        if self.deployment.wal_bandwidth:
+            used["PostgreSQL's disk"] = self._wal.used / whole
+        rate = (orders - at_once) / seconds if seconds else 0.0
+        return Drained(orders, seconds, rate, len(self.commits), used)
+
+
+class _Worker:
+    """One process: an event loop that takes messages, and threads that run them. It has one lock, as Python has."""
+
+    def __init__(self, system: System, process: Process) -> None:
+        self.system, self.process, self.env = system, process, system.env
+        self.taken: simpy.Store = simpy.Store(self.env, capacity=system.deployment.prefetch)
+        self.gathering = _Gathering(self)
+        self._come: simpy.Store = simpy.Store(self.env, capacity=1)
+        self.env.process(self._fetch())
+        self.env.process(self._take())
+        for _ in range(system.deployment.threads):
+            self.env.process(self._thread())
+
+    def _fetch(self) -> Steps:
+        costs, system = self.system.costs, self.system
+        popped = costs.pop_message + costs.events_message * system.deployment.events
+        while True:
+            message: Message = yield system.queue.get()
+            yield from system.call(system.broker, popped)
+            yield self._come.put(message)
+
+    def _take(self) -> Steps:
+        while True:
+            message: Message = yield self._come.get()
+            yield from self.process.work(self.system.costs.take_message, self)
+            yield self.taken.put(message)
+
+    def _thread(self) -> Steps:
+        costs, deployment = self.system.costs, self.system.deployment
+        run = costs.run_message + costs.log_message * deployment.logs + costs.tell_message * deployment.events
+        while True:
+            message: Message = yield self.taken.get()
+            batch = message.orders * costs.worker_batch if message.orders > 1 else 0.0
+            yield from self.process.work(run + batch, message)
+            yield from self.gathering.expire(message)
+
+
+class _Gathering:
+    """Group commit, as in orders/gathering.py; without what it does for orders that were tried before."""
+
+    def __init__(self, worker: _Worker) -> None:
+        self._worker, self._env = worker, worker.env
+        self._waiting: deque[Message] = deque()
+        self._under_way = 0
+        self._usual = 1
+        self._enough: list[tuple[simpy.Event, int]] = []
+        """Who waits until so many messages wait."""
+
+    def expire(self, message: Message) -> Steps:
+        """Lead an attempt, or wait until somebody has made it."""
+        self._waiting.append(message)
+        for enough, usual in self._enough:
+            if len(self._waiting) >= usual and not enough.triggered:
+                enough.succeed()
+        if self._under_way < (LANES if message.orders > 1 else 1):
+            self._under_way += 1
+        elif not (yield message.leads):
+            return
+        yield from self._lead(message)
+
+    def _lead(self, message: Message) -> Steps:
+        if len(self._waiting) < self._usual:
+            enough = (self._env.event(), self._usual)
+            self._enough.append(enough)
+            yield enough[0] | self._env.timeout(DELAY)
+            self._enough.remove(enough)
+        taken = self._take(message)
+        orders = sum(each.orders for each in taken)
+        self._usual = len(taken) if len(taken) == orders else 1
+        yield from self._attempt(orders, message)
+        following = next((each for each in self._waiting if not each.leads.triggered), None)
+        if following:
+            following.leads.succeed(value=True)
+        else:
+            self._under_way -= 1
+        for other in taken[1:]:
+            other.leads.succeed(value=False)
+
+    def _take(self, message: Message) -> list[Message]:
+        taken, room = [message], CHUNK - message.orders
+        for other in self._waiting:
+            if other is not message and not other.leads.triggered and other.orders <= room:
+                taken.append(other)
+                room -= other.orders
+        self._waiting = deque(each for each in self._waiting if each not in taken)
+        return taken
+
+    def _attempt(self, orders: int, thread: object) -> Steps:
+        """Start, update, settle. What it costs the worker is spread evenly around the three calls."""
+        worker, system, costs = self._worker, self._worker.system, self._worker.system.costs
+        each = costs.worker_order + costs.worker_event * system.deployment.events_table
+        mine = (costs.worker_call + orders * each) / 4
+        theirs = (costs.attempt_call + orders * costs.attempt_order * system.deployment.schedule_factor) / 2
+        schedule = system.schedule_of()
+        steps: tuple[Callable[[], Steps], ...] = (
+            lambda: system.call(schedule, theirs),
+            lambda: system.commit(orders),
+            lambda: system.call(schedule, theirs),
+        )
+        for step in steps:
+            yield from worker.process.work(mine, thread)
+            yield from step()
+        yield from worker.process.work(mine, thread)
+        system.settled()

@@ -1,0 +1,145 @@
+"""What the processes of the measurement of costs run: ``python -m benchmarks.parts NAME ARGUMENT…``.
+
+Each does one part of a drain by itself, with the project's own code and settings (``ORDERS_…``), and prints as JSON
+the CPU seconds that it and the servers took. See benchmarks/measures/costs.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import psycopg
+from redis import Redis
+
+import orders
+from benchmarks.processes import cpu_seconds
+from benchmarks.servers import url_for_psycopg
+from orders.scripting import CHUNK
+from orders.sweep import sweep as run_sweep
+
+COMMITS = 200
+"""Of which the median is told."""
+
+EMPTY = 500
+"""Sweeps that find nothing."""
+
+Clocks = Mapping[str, Callable[[], float]]
+"""What tells how many CPU seconds a process has used, or what else grows, by its name."""
+
+
+def redis_seconds(url: str) -> float:
+    """Return the CPU seconds that a Redis has used: to the microsecond, where those of a process are to 10 ms."""
+    with closing(Redis.from_url(url)) as redis:
+        used = redis.info("cpu")
+    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+
+def sweep() -> dict[str, float]:
+    """Sweep what is due while no worker takes messages, and then sweep often while nothing is due."""
+    from tasks.app import app  # noqa: PLC0415 - Celery reads its settings when it is imported
+    from tasks.sweep import CeleryPublisher  # noqa: PLC0415
+
+    expiry = orders.configure()
+    settings = expiry.settings
+    clocks: Clocks = {
+        "sweeper": time.process_time,
+        "schedule": partial(redis_seconds, settings.redis_url),
+        "broker": partial(redis_seconds, settings.broker_url),
+    }
+    with app.producer_pool.acquire(block=True) as producer:
+        publisher = CeleryPublisher(app, producer)
+        publisher.backlog()  # connects
+        used, swept = _used(clocks, lambda: run_sweep(expiry.schedule, publisher, settings))
+
+        def look() -> None:
+            for _ in range(EMPTY):
+                publisher.backlog()
+                expiry.schedule.claim(CHUNK)
+
+        empty, _ = _used(clocks, look)
+    return {
+        "orders": swept.claimed,
+        "messages": swept.sent,
+        **used,
+        **{f"{name}_empty": seconds / EMPTY for name, seconds in empty.items()},
+    }
+
+
+def enqueue(number: str) -> dict[str, float]:
+    """Schedule orders one by one, as a shop does, and take them out again, as payments do."""
+    expiry = orders.configure()
+    clocks: Clocks = {"client": time.process_time, "schedule": partial(redis_seconds, expiry.settings.redis_url)}
+    due = datetime.now(UTC) + timedelta(hours=1)
+    numbers = range(1, int(number) + 1)
+    expiry.enqueue(0, expires_at=due)  # connects
+    put, _ = _used(clocks, lambda: [expiry.enqueue(order_id, expires_at=due) for order_id in numbers])
+    out, _ = _used(clocks, lambda: [expiry.remove(order_id) for order_id in numbers])
+    return {"orders": int(number), **put, **{f"{name}_remove": seconds for name, seconds in out.items()}}
+
+
+def attempts(size: str, postmaster: str) -> dict[str, float]:
+    """Attempt all orders that are due, so many at a time, in one thread."""
+    expiry = orders.configure()
+    leased = []
+    while claimed := (claim := expiry.schedule.claim(CHUNK)).claimed:
+        ids = [order.order_id for order in claimed]
+        leased += [(ids[first : first + int(size)], claim.lease) for first in range(0, len(ids), int(size))]
+    expiry.expire(*leased.pop())  # connects, and has the scripts loaded
+    clocks: Clocks = {
+        "worker": time.process_time,
+        "schedule": partial(redis_seconds, expiry.settings.redis_url),
+        "database": lambda: cpu_seconds([int(postmaster)]),
+        "seconds": time.perf_counter,
+    }
+    with psycopg.connect(url_for_psycopg(expiry.settings.database_url), autocommit=True) as connection:
+        used, _ = _used(
+            {**clocks, "wal_bytes": partial(_wal_bytes, connection)},
+            lambda: [expiry.expire(ids, lease) for ids, lease in leased],
+        )
+    return {"orders": sum(len(ids) for ids, _ in leased), "attempts": len(leased), **used}
+
+
+def _wal_bytes(connection: psycopg.Connection) -> float:
+    """Return the bytes that PostgreSQL has written ahead so far."""
+    found = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8").fetchone()
+    return float(found[0]) if found else 0.0
+
+
+def commits() -> dict[str, float]:
+    """Return the median seconds of a commit, waiting for the disk and not."""
+    found = {}
+    with psycopg.connect(url_for_psycopg(orders.configure().settings.database_url), autocommit=True) as connection:
+        connection.execute("CREATE TABLE commits (number integer)")
+        for waits in ("on", "off"):
+            connection.execute(f"SET synchronous_commit = {waits}".encode())
+            seconds = sorted(
+                _used({"": time.perf_counter}, lambda: connection.execute("INSERT INTO commits VALUES (1)"))[0][""]
+                for _ in range(COMMITS)
+            )
+            found[waits] = seconds[COMMITS // 2]
+    return found
+
+
+def _used(clocks: Clocks, work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+    """Return the seconds that each has used during some work, and what the work returned."""
+    before = {name: clock() for name, clock in clocks.items()}
+    returned = work()
+    return {name: clock() - before[name] for name, clock in clocks.items()}, returned
+
+
+PARTS: dict[str, Callable[..., dict[str, float]]] = {
+    "sweep": sweep,
+    "enqueue": enqueue,
+    "attempts": attempts,
+    "commits": commits,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(PARTS[sys.argv[1]](*sys.argv[2:])))
