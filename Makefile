@@ -14,7 +14,7 @@ COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up shop test bench docs check format lock clean
+.PHONY: help demo up shop test bench model docs check format lock clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -41,6 +41,9 @@ docs: $(BIN)/.docs ## Build the documentation site, build/docs/index.html; a lin
 	$(BIN)/mypy docs
 	$(BIN)/sphinx-build --conf-dir docs --doctree-dir build/.doctrees --fail-on-warning --keep-going --nitpicky --quiet \
 		. build/docs
+
+model: $(BIN)/.bench ## Simulate larger deployments from what was measured; ARGS="run.json"
+	@$(BIN)/python -m benchmarks.model $(ARGS)
 
 check: $(BIN)/.dev ## Check style, types, the direction of imports, dependencies
 	$(BIN)/ruff check

@@ -71,7 +71,7 @@ class _Place:
     def part(self, *arguments: object) -> dict[str, float]:
         """Run one of `benchmarks.parts`; return what it prints."""
         log = self.bench.folder / "part.log"
-        command = [self.bench.python, "-m", "benchmarks.parts", *map(str, arguments)]
+        command: list[str | Path] = [self.bench.python, "-m", "benchmarks.parts", *map(str, arguments)]
         process = processes.start(command, log=log, PYTHONPATH=str(ROOT), **self.environment)
         with processes.stopped_at_end([process]):
             if process.wait(LIMIT) != 0:

@@ -16,7 +16,6 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import simpy
 
@@ -25,9 +24,6 @@ from benchmarks.model.engine import Machine, Process, Steps
 from orders.gathering import DELAY, LANES
 from orders.scripting import CHUNK
 
-SWITCH = 0.005
-"""Seconds after which a thread of Python must let another have the lock: sys.getswitchinterval()."""
-
 
 @dataclass(frozen=True)
 class Deployment:
@@ -35,7 +31,9 @@ class Deployment:
 
     workers: int = 2
     shards: int = 1
-    """Sorted sets, each on a Redis and with a sweeper of its own."""
+    """Sorted sets, each on a Redis of its own."""
+    sweepers: int = 1
+    """Of each shard."""
     batch_size: int = 500
     """Orders in a message: ORDERS_BATCH_SIZE in a flood, else 1."""
     one_machine: int | None = None
@@ -101,7 +99,7 @@ class System:
     Args:
         costs: what each step costs.
         deployment: who runs where.
-        seed: of what is random: how evenly messages come to workers.
+        seed: of what is random: how long each step takes.
     """
 
     costs: Costs
@@ -112,28 +110,30 @@ class System:
     """When each attempt was committed, and of how many orders."""
 
     def __post_init__(self) -> None:
-        of, deployment = self.env, self.deployment
-        shared = Machine(of, deployment.one_machine) if deployment.one_machine else None
-        self.database = shared or Machine(of, deployment.database_cores)
-        self._wal = Process(of, Machine(of, 1))
-        self.schedules = [Process(of, shared or Machine(of, 1)) for _ in range(deployment.shards)]
-        self.broker = Process(of, shared or Machine(of, 1)) if deployment.own_broker else self.schedules[0]
-        self.sweepers = [Process(of, shared or Machine(of, 1)) for _ in range(deployment.shards)]
-        python = partial(Process, of, switch=SWITCH)
-        self.workers = [python(shared or Machine(of, 1)) for _ in range(deployment.workers)]
-        self.queue: simpy.Store = simpy.Store(of)
+        deployment = self.deployment
         self.random = random.Random(self.seed)  # noqa: S311 - it decides nothing that is secret
+        self.shared = deployment.one_machine and self._machine(deployment.one_machine)
+        self.database = self.shared or self._machine(deployment.database_cores)
+        self._wal = Process(self.env, Machine(self.env, 1))
+        self.schedules = [self._process() for _ in range(deployment.shards)]
+        self.broker = self._process() if deployment.own_broker else self.schedules[0]
+        self.sweepers = [self._process() for _ in range(deployment.shards * deployment.sweepers)]
+        self.workers = [self._process() for _ in range(deployment.workers)]
+        self.queue: simpy.Store = simpy.Store(self.env)
+        self._due = [0] * deployment.shards
+        self._left = 0
+        self._done = self.env.event()
         self._database_used = 0.0
 
     def drain(self, orders: int) -> Drained:
         """Expire orders that are all due, spread over the shards."""
-        share, rest = divmod(orders, self.deployment.shards)
-        for shard in range(self.deployment.shards):
-            self.env.process(self._sweeps(shard, share + (shard < rest)))
+        shards = self.deployment.shards
+        self._due = [orders // shards + (shard < orders % shards) for shard in range(shards)]
+        for number, sweeper in enumerate(self.sweepers):
+            self.env.process(self._sweeps(sweeper, number % shards))
         for process in self.workers:
             _Worker(self, process)
         self._left = orders
-        self._done = self.env.event()
         self.env.run(self._done)
         return self._drained(orders)
 
@@ -150,8 +150,7 @@ class System:
         work = costs.transaction + orders * row
         if deployment.round_trip:
             yield self.env.timeout(3 * deployment.round_trip)  # BEGIN with the first statement, UPDATE, COMMIT
-        yield self.database.work(work)
-        self._database_used += work
+        self._database_used += yield self.database.work(work)
         if deployment.wal_bandwidth:
             yield from self._wal.work(orders * costs.wal_order / deployment.wal_bandwidth)
         wait = costs.commit_wait if deployment.commit_wait is None else deployment.commit_wait
@@ -169,35 +168,39 @@ class System:
         """Return the shard that an attempt is for."""
         return self.random.choice(self.schedules) if len(self.schedules) > 1 else self.schedules[0]
 
-    def _sweeps(self, shard: int, due: int) -> Steps:
-        """Sweep one shard at once, and then once in each interval, until nothing is due."""
-        while True:
-            due = yield from self._sweep(shard, due)
-            if not due:
-                return
-            interval = self.deployment.interval
-            yield self.env.timeout(interval - self.env.now % interval)
+    def _machine(self, cores: int) -> Machine:
+        return Machine(self.env, cores, self.random)
 
-    def _sweep(self, shard: int, due: int) -> Steps:
+    def _process(self) -> Process:
+        return Process(self.env, self.shared or self._machine(1))
+
+    def _sweeps(self, sweeper: Process, shard: int) -> Steps:
+        """Sweep a shard at once, and then when beat says so, once in each interval, until nothing is due."""
+        beat = 0.0
+        while self._due[shard]:
+            beat += self.deployment.interval
+            yield from self._sweep(sweeper, shard, until=beat)
+            if self.env.now < beat:
+                yield self.env.timeout(beat - self.env.now)
+
+    def _sweep(self, sweeper: Process, shard: int, *, until: float) -> Steps:
         costs, deployment = self.costs, self.deployment
-        ends = self.env.now + deployment.interval
-        while due and self.env.now < ends:
+        while self._due[shard] and self.env.now < until:
             yield from self.call(self.broker, costs.length)
-            limit = min(deployment.backlog - len(self.queue.items), CHUNK, due)
+            limit = min(deployment.backlog - len(self.queue.items), CHUNK, self._due[shard])
             if limit <= 0:
                 break
+            self._due[shard] -= limit
             claim = costs.claim_call + limit * costs.claim_order * deployment.schedule_factor
             yield from self.call(self.schedules[shard], claim)
             sizes = [min(deployment.batch_size, limit - first) for first in range(0, limit, deployment.batch_size)]
             made = costs.sweep_call + limit * costs.sweep_order + len(sizes) * costs.sweep_message
-            yield from self.sweepers[shard].work(made)
+            yield from sweeper.work(made)
             batched = limit if deployment.batch_size > 1 else 0
             pushed = len(sizes) * costs.push_message + batched * costs.push_order
             yield from self.call(self.broker, pushed)
             for size in sizes:
                 self.queue.put(Message(size, self.env.event()))
-            due -= limit
-        return due
 
     def _drained(self, orders: int) -> Drained:
         (first, at_once), (last, _) = self.commits[0], self.commits[-1]
@@ -212,6 +215,8 @@ class System:
             "workers": sum(process.used for process in self.workers) / len(self.workers) / whole,
             "PostgreSQL": self._database_used / self.database.cores / whole,
         }
+        if self.shared:
+            used["cores"] = self.shared.used / self.shared.cores / whole
         if self.deployment.own_broker:
             used["broker"] = self.broker.used / whole
         if self.deployment.wal_bandwidth:
@@ -227,24 +232,17 @@ class _Worker:
         self.system, self.process, self.env = system, process, system.env
         self.taken: simpy.Store = simpy.Store(self.env, capacity=system.deployment.prefetch)
         self.gathering = _Gathering(self)
-        self._come: simpy.Store = simpy.Store(self.env, capacity=1)
-        self.env.process(self._fetch())
         self.env.process(self._take())
         for _ in range(system.deployment.threads):
             self.env.process(self._thread())
 
-    def _fetch(self) -> Steps:
+    def _take(self) -> Steps:
         costs, system = self.system.costs, self.system
         popped = costs.pop_message + costs.events_message * system.deployment.events
         while True:
             message: Message = yield system.queue.get()
             yield from system.call(system.broker, popped)
-            yield self._come.put(message)
-
-    def _take(self) -> Steps:
-        while True:
-            message: Message = yield self._come.get()
-            yield from self.process.work(self.system.costs.take_message, self)
+            yield from self.process.work(costs.take_message)
             yield self.taken.put(message)
 
     def _thread(self) -> Steps:
@@ -253,7 +251,7 @@ class _Worker:
         while True:
             message: Message = yield self.taken.get()
             batch = message.orders * costs.worker_batch if message.orders > 1 else 0.0
-            yield from self.process.work(run + batch, message)
+            yield from self.process.work(run + batch)
             yield from self.gathering.expire(message)
 
 
@@ -289,7 +287,7 @@ class _Gathering:
         taken = self._take(message)
         orders = sum(each.orders for each in taken)
         self._usual = len(taken) if len(taken) == orders else 1
-        yield from self._attempt(orders, message)
+        yield from self._attempt(orders)
         following = next((each for each in self._waiting if not each.leads.triggered), None)
         if following:
             following.leads.succeed(value=True)
@@ -307,7 +305,7 @@ class _Gathering:
         self._waiting = deque(each for each in self._waiting if each not in taken)
         return taken
 
-    def _attempt(self, orders: int, thread: object) -> Steps:
+    def _attempt(self, orders: int) -> Steps:
         """Start, update, settle. What it costs the worker is spread evenly around the three calls."""
         worker, system, costs = self._worker, self._worker.system, self._worker.system.costs
         each = costs.worker_order + costs.worker_event * system.deployment.events_table
@@ -320,7 +318,7 @@ class _Gathering:
             lambda: system.call(schedule, theirs),
         )
         for step in steps:
-            yield from worker.process.work(mine, thread)
+            yield from worker.process.work(mine)
             yield from step()
-        yield from worker.process.work(mine, thread)
+        yield from worker.process.work(mine)
         system.settled()
