@@ -104,4 +104,5 @@ class Process:
         """Wait for its turn, and for a core; then work for so many CPU seconds."""
         with self._turn.request() as turn:
             yield turn
-            self.used += yield self._machine.work(seconds)
+            worked = yield self._machine.work(seconds)
+            self.used += worked

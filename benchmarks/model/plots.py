@@ -66,22 +66,15 @@ def _compared(compared: Sequence[Compared]) -> Figure:
 
 def _floods(predicted: Predicted) -> Figure:
     """Draw how fast a flood is drained, by workers."""
-    figure, axis = plt.subplots(figsize=(9, 6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(11, 5.5), layout="constrained")
     for (name, found), colour in zip(predicted.floods.items(), COLOURS, strict=True):
         style = "--" if name.startswith("a task") else "-"
-        axis.plot(list(found), [drained.rate for drained in found.values()], style, color=colour, marker="o", ms=4)
-        last_workers, last = list(found.items())[-1]
-        axis.annotate(
-            f"{name}\n({last.bottleneck})",
-            (last_workers, last.rate),
-            (8, 0),
-            textcoords="offset points",
-            fontsize=8,
-            va="center",
-        )
+        rates = [drained.rate for drained in found.values()]
+        label = f"{name} ({found[max(found)].bottleneck})"
+        axis.plot(list(found), rates, style, color=colour, marker="o", ms=4, label=label)
     _logarithmic(axis, "workers, of one core each", "orders/s")
-    axis.set_xlim(0.9, 1000)
-    axis.set_title("A flood, by workers: and the part that is busiest at the end", loc="left")
+    axis.set_title("A flood, by workers; in brackets, the part that is busiest with 1,000 of them", loc="left")
+    axis.legend(reverse=True, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
 
 
@@ -108,4 +101,10 @@ def _logarithmic(axis: Axes, x: str, y: str) -> None:
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
     for side in (axis.xaxis, axis.yaxis):
-        side.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+        side.set_major_formatter(lambda value, _: _told(value))
+
+
+def _told(value: float) -> str:
+    if value >= 1e6:
+        return f"{value / 1e6:,.0f} million"
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"

@@ -150,7 +150,8 @@ class System:
         work = costs.transaction + orders * row
         if deployment.round_trip:
             yield self.env.timeout(3 * deployment.round_trip)  # BEGIN with the first statement, UPDATE, COMMIT
-        self._database_used += yield self.database.work(work)
+        worked = yield self.database.work(work)
+        self._database_used += worked
         if deployment.wal_bandwidth:
             yield from self._wal.work(orders * costs.wal_order / deployment.wal_bandwidth)
         wait = costs.commit_wait if deployment.commit_wait is None else deployment.commit_wait

@@ -153,6 +153,18 @@ def test_what_a_steady_stream_needs_grows_with_it(measured: Measured) -> None:
     assert growth(measured.claims, 10**4) == 1 <= growth(measured.claims, 10**6) < growth(measured.claims, 10**7)
 
 
+def test_every_part_works_as_long_as_its_orders_cost(costs: Costs) -> None:
+    """Utilisation law: what PostgreSQL was busy for is what its rows and transactions cost."""
+    orders = 200_000
+    system = System(costs, Deployment(workers=8, database_cores=4, shards=2, own_broker=True))
+
+    drained = system.drain(orders)
+
+    cost = orders * costs.row + drained.attempts * costs.transaction
+    assert system.database.used == pytest.approx(cost, rel=0.2), "each transaction varies; 200 of them less"
+    assert drained.used["PostgreSQL"] == pytest.approx(system.database.used / 4 / system.env.now, rel=0.01)
+
+
 def test_a_flood_is_limited_by_its_narrowest_part(costs: Costs) -> None:
     assert flood(costs, replace(LARGE, workers=1)).bottleneck == "workers"
     assert flood(costs, Deployment(workers=8, database_cores=1, shards=8, own_broker=True)).bottleneck == "PostgreSQL"
