@@ -11,7 +11,7 @@ from celery.worker.control import inspect_command
 
 import orders
 from orders.doctor import Check, Finding, Patient
-from orders.doctor.findings import error, ok, warning
+from orders.doctor.findings import error, ok, unknown, warning
 from tasks.app import app
 
 QUEUES = ("orders.sweep", "orders.expire", "orders.events")
@@ -79,6 +79,9 @@ def check_agreement(_: Patient) -> Iterator[Finding]:
     """Compare the workers with each other, and with this process: hooks, settings, versions."""
     replies = app.control.broadcast("orders_worker", reply=True, timeout=PATIENCE) or []
     told: dict[str, Any] = {worker: its for reply in replies for worker, its in reply.items()}
+    if not told:
+        yield unknown("celery.agreement", "no worker answers, so none can be compared with this process")
+        return
     mine = orders_worker(None)
     differing: list[str] = []
     for worker, its in told.items():

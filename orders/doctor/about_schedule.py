@@ -66,7 +66,8 @@ def check_dead(patient: Patient) -> Iterator[Finding]:
     reasons = Counter(str(letter["reason"])[:120] for _, letter in islice(schedule.dead(), SAMPLE))
     [(reason, number)] = reasons.most_common(1)
     found = f"{dead:,} orders are buried, {number:,} of them because: {reason}"
-    yield warning("schedule.dead", found, "Mend the cause, then `orders dead retry --all`. `orders dead` lists them.")
+    advice = "Mend the cause, then `orders dead retry --all`; `orders dead list` names them."
+    yield warning("schedule.dead", found, advice)
 
 
 def check_coverage(patient: Patient) -> Iterator[Finding]:

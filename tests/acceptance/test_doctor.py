@@ -62,6 +62,7 @@ def test_a_deployment_that_is_well_and_then_is_not(shop: Shop, settings: Setting
     status, found = examined(settings, tmp_path, ORDERS_DATABASE_URL="postgresql://me:secret@127.0.0.1:1/shop")
     assert status == 2
     assert {name for name in found if name.startswith(("celery", "schedule"))} == {
+        "celery.agreement",  # nobody to ask
         "celery.workers",
         "schedule.sweeps",
         "schedule.overdue",
