@@ -39,8 +39,8 @@ bench: $(BIN)/.bench ## Measure this project and its peers; ARGS="--quick"
 
 docs: $(BIN)/.docs ## Build the documentation site, build/docs/index.html; a link that leads nowhere is an error
 	$(BIN)/mypy docs
-	$(BIN)/sphinx-build --conf-dir docs --doctree-dir build/.doctrees --fail-on-warning --keep-going --nitpicky --quiet \
-		. build/docs
+	$(BIN)/sphinx-build --conf-dir docs --doctree-dir build/.doctrees --fresh-env --fail-on-warning --keep-going --nitpicky \
+		--quiet . build/docs
 
 model: $(BIN)/.bench ## Simulate larger deployments from what was measured; ARGS="run.json"
 	@$(BIN)/python -m benchmarks.model $(ARGS)

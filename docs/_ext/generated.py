@@ -30,7 +30,10 @@ class Generated(SphinxDirective):
         """Read it."""
         for source in self.sources:
             self.env.note_dependency(str(source))
-        return self.parse_text_to_nodes(self.markdown(), allow_section_headings=True)
+        parsed = self.parse_text_to_nodes(self.markdown(), allow_section_headings=True)
+        for made in (made for node in parsed for made in node.findall(nodes.table)):
+            made["classes"].append("generated")  # see site.css
+        return parsed
 
     def complain(self, message: str) -> None:
         """Say what is missing in the code, which ends a strict build."""

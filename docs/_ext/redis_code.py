@@ -36,7 +36,8 @@ class Scripts(Generated):
         told, _, contract = _header(script).partition("\nKEYS ")
         if not re.search(r"^ARGV |^Returns ", contract, re.MULTILINE):
             self.complain(f"orders/scripts/{script.name}: its header lacks KEYS, or what it returns")
-        return f"### `{script.name}`\n\n{told.strip()}\n\n```text\nKEYS {contract.strip()}\n```"
+        lines = re.sub(r" {3,}(?=\d)", "\n      ", f"KEYS {contract.strip()}")
+        return f"### `{script.name}`\n\n{told.strip()}\n\n```text\n{lines}\n```"
 
 
 def _header(script: Path) -> str:
