@@ -3,7 +3,7 @@
 ::
 
     Sweeper    orders/sweep.py      claim up to 1,000, make messages, send them; until the queue holds its backlog
-    Worker     celeryconfig.py      take messages ahead, and run them in threads
+    Worker     celeryconfig.py      take messages ahead, and run them in threads (worker.py)
     Gathering  orders/gathering.py  threads join; one makes the attempt for all of them
     attempt    orders/attempt.py    start, update and commit, settle
 
@@ -13,15 +13,13 @@ What is left out: guards and hooks, failures, reconciling, orders that are paid 
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import simpy
 
 from benchmarks.model.costs import Costs
 from benchmarks.model.engine import Machine, Process, Steps
-from orders.gathering import DELAY, LANES
+from benchmarks.model.worker import Message, Worker
 from orders.scripting import CHUNK
 
 
@@ -63,15 +61,6 @@ class Deployment:
     """ORDERS_SWEEP_INTERVAL."""
     schedule_factor: float = 1.0
     """What an order costs the schedule, over what it costs a small one: a large one fits into no cache."""
-
-
-@dataclass(eq=False, slots=True)
-class Message:
-    """Orders that one message names."""
-
-    orders: int
-    leads: simpy.Event
-    """Happens with True when its thread is to make the next attempt, with False when its attempt has ended."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,7 @@ class System:
         for number, sweeper in enumerate(self.sweepers):
             self.env.process(self._sweeps(sweeper, number % shards))
         for process in self.workers:
-            _Worker(self, process)
+            Worker(self, process)
         self._left = orders
         self.env.run(self._done)
         return self._drained(orders)
@@ -166,7 +155,7 @@ class System:
             self._done.succeed()
 
     def schedule_of(self) -> Process:
-        """Return the shard that an attempt is for."""
+        """Return the shard of an attempt: each is as likely as the others."""
         return self.random.choice(self.schedules) if len(self.schedules) > 1 else self.schedules[0]
 
     def _machine(self, cores: int) -> Machine:
@@ -224,102 +213,3 @@ class System:
             used["PostgreSQL's disk"] = self._wal.used / whole
         rate = (orders - at_once) / seconds if seconds else 0.0
         return Drained(orders, seconds, rate, len(self.commits), used)
-
-
-class _Worker:
-    """One process: an event loop that takes messages, and threads that run them. It has one lock, as Python has."""
-
-    def __init__(self, system: System, process: Process) -> None:
-        self.system, self.process, self.env = system, process, system.env
-        self.taken: simpy.Store = simpy.Store(self.env, capacity=system.deployment.prefetch)
-        self.gathering = _Gathering(self)
-        self.env.process(self._take())
-        for _ in range(system.deployment.threads):
-            self.env.process(self._thread())
-
-    def _take(self) -> Steps:
-        costs, system = self.system.costs, self.system
-        popped = costs.pop_message + costs.events_message * system.deployment.events
-        while True:
-            message: Message = yield system.queue.get()
-            yield from system.call(system.broker, popped)
-            yield from self.process.work(costs.take_message)
-            yield self.taken.put(message)
-
-    def _thread(self) -> Steps:
-        costs, deployment = self.system.costs, self.system.deployment
-        run = costs.run_message + costs.log_message * deployment.logs + costs.tell_message * deployment.events
-        while True:
-            message: Message = yield self.taken.get()
-            batch = message.orders * costs.worker_batch if message.orders > 1 else 0.0
-            yield from self.process.work(run + batch)
-            yield from self.gathering.expire(message)
-
-
-class _Gathering:
-    """Group commit, as in orders/gathering.py; without what it does for orders that were tried before."""
-
-    def __init__(self, worker: _Worker) -> None:
-        self._worker, self._env = worker, worker.env
-        self._waiting: deque[Message] = deque()
-        self._under_way = 0
-        self._usual = 1
-        self._enough: list[tuple[simpy.Event, int]] = []
-        """Who waits until so many messages wait."""
-
-    def expire(self, message: Message) -> Steps:
-        """Lead an attempt, or wait until somebody has made it."""
-        self._waiting.append(message)
-        for enough, usual in self._enough:
-            if len(self._waiting) >= usual and not enough.triggered:
-                enough.succeed()
-        if self._under_way < (LANES if message.orders > 1 else 1):
-            self._under_way += 1
-        elif not (yield message.leads):
-            return
-        yield from self._lead(message)
-
-    def _lead(self, message: Message) -> Steps:
-        if len(self._waiting) < self._usual:
-            enough = (self._env.event(), self._usual)
-            self._enough.append(enough)
-            yield enough[0] | self._env.timeout(DELAY)
-            self._enough.remove(enough)
-        taken = self._take(message)
-        orders = sum(each.orders for each in taken)
-        self._usual = len(taken) if len(taken) == orders else 1
-        yield from self._attempt(orders)
-        following = next((each for each in self._waiting if not each.leads.triggered), None)
-        if following:
-            following.leads.succeed(value=True)
-        else:
-            self._under_way -= 1
-        for other in taken[1:]:
-            other.leads.succeed(value=False)
-
-    def _take(self, message: Message) -> list[Message]:
-        taken, room = [message], CHUNK - message.orders
-        for other in self._waiting:
-            if other is not message and not other.leads.triggered and other.orders <= room:
-                taken.append(other)
-                room -= other.orders
-        self._waiting = deque(each for each in self._waiting if each not in taken)
-        return taken
-
-    def _attempt(self, orders: int) -> Steps:
-        """Start, update, settle. What it costs the worker is spread evenly around the three calls."""
-        worker, system, costs = self._worker, self._worker.system, self._worker.system.costs
-        each = costs.worker_order + costs.worker_event * system.deployment.events_table
-        mine = (costs.worker_call + orders * each) / 4
-        theirs = (costs.attempt_call + orders * costs.attempt_order * system.deployment.schedule_factor) / 2
-        schedule = system.schedule_of()
-        steps: tuple[Callable[[], Steps], ...] = (
-            lambda: system.call(schedule, theirs),
-            lambda: system.commit(orders),
-            lambda: system.call(schedule, theirs),
-        )
-        for step in steps:
-            yield from worker.process.work(mine)
-            yield from step()
-        yield from worker.process.work(mine)
-        system.settled()
