@@ -37,7 +37,7 @@ class AsyncSchedule:
         added = 0
         for scripts, part in self._split(entries, itemgetter(0)):
             for chunk in chunks(part):
-                added += await self._run("enqueue", scripts, scripts.pairs(chunk))
+                added += await self._run("enqueue", scripts, scripts.enqueued(chunk))
         return added
 
     async def remove(self, order_ids: Iterable[str]) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from orders import ids
+from orders import ids, tracing
 from orders.counting import ANSWERS, NO_ANSWER
 from orders.errors import (
     ConfigError,
@@ -37,6 +37,8 @@ from orders.settlement import Finding, Settlement, reason
 from orders.store import OrderStore, Outcome, Verdict
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
     from orders.config import Settings
 
 logger = logging.getLogger(__name__)
@@ -91,6 +93,8 @@ class Attempt:
         self._outage: OrdersError | None = None
         self.tried_before: frozenset[str] = frozenset()
         """With ``only_new``, the ids that were left out."""
+        self.span: SpanContext | None = None
+        """Where it is recorded, if it is."""
 
     def run(self, order_ids: Sequence[str], *, only_new: bool = False) -> None:
         """Do it; `end` tells how it ended.
@@ -102,6 +106,10 @@ class Attempt:
         Raises:
             ScheduleError: Redis failed.
         """
+        with tracing.attempt(order_ids, self._schedule.traces) as self.span:
+            self._run(order_ids, only_new=only_new)
+
+    def _run(self, order_ids: Sequence[str], *, only_new: bool) -> None:
         numbers = self._schedule.start(self._lease, order_ids, only_new=only_new)
         self.tried_before = frozenset(order_id for order_id, number in numbers.items() if number == TRIED_BEFORE)
         self._findings = {order_id: Finding(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Lock
 from typing import cast
 
+from orders import tracing
 from orders.attempt import Attempt
 from orders.entries import Lease
 from orders.errors import OrdersError
@@ -81,6 +82,8 @@ class Gathering:
         if isinstance(message.ended, BaseException):
             raise message.ended
         attempt = cast("Attempt", message.ended)
+        if not message.leads:
+            tracing.link(attempt.span)  # which is recorded in the trace of who led
         return self._try_again(message, attempt) if attempt.tried_before else attempt.end(order_ids)
 
     def _is_to_lead(self, message: _Message) -> bool:

@@ -45,6 +45,11 @@ class Keys:
         return self._beside("stats")
 
     @property
+    def traces(self) -> str:
+        """Hash: order id → the trace context in which it was enqueued, if that was recorded; see `orders.tracing`."""
+        return self._beside("traces")
+
+    @property
     def delivering(self) -> str:
         """String: there while a worker delivers events, so that no second one holds a process for it."""
         return self._beside("delivering")

@@ -94,7 +94,7 @@ class Schedule:
 
     def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
-        return sum(self._enqueue(self._scripts.pairs(chunk)) for chunk in chunks(entries))
+        return sum(self._enqueue(self._scripts.enqueued(chunk)) for chunk in chunks(entries))
 
     def adopt(self, entries: Iterable[tuple[str, float]]) -> int:
         """Schedule ids that are neither scheduled nor buried; return how many there were."""
@@ -181,6 +181,15 @@ class Schedule:
         with translated(self._settings):
             found = self._redis.hmget(self._keys.failures, members)
         return {order_id: json.loads(failure) for order_id, failure in zip(order_ids, found, strict=True) if failure}
+
+    def traces(self, order_ids: Sequence[str]) -> list[str]:
+        """Return in which contexts these were enqueued (see `orders.tracing`), of those of which it is known."""
+        members = list(map(ids.encode, order_ids))
+        if not members:
+            return []
+        with translated(self._settings):
+            found = self._redis.hmget(self._keys.traces, members)
+        return [cast("bytes", context).decode() for context in found if context]
 
     def entry(self, order_id: str) -> Entry:
         """Return what is known here about one id."""

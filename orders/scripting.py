@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from redis import exceptions
 
-from orders import ids
+from orders import ids, tracing
 from orders.config import mask
 from orders.errors import ScheduleError, ScheduleUnavailable
 from orders.keys import Keys, home
@@ -78,21 +78,21 @@ class Scripts:
         self.offset = settings.score_offset
         tried = [keys.schedule, keys.attempts, keys.failures]
         self._keys = {
-            "enqueue": [*tried, keys.dead],
+            "enqueue": [*tried, keys.dead, keys.traces],
             "adopt": [keys.schedule, keys.dead, keys.stats],
             "claim": [keys.schedule, keys.attempts, keys.stats, keys.leases],
             "start": [keys.schedule, keys.attempts],
-            "settle": [*tried, keys.stats],
+            "settle": [*tried, keys.stats, keys.traces],
             "reschedule": [*tried, keys.stats],
-            "bury": [*tried, keys.dead, keys.stats],
-            "remove": [*tried, keys.dead],
+            "bury": [*tried, keys.dead, keys.stats, keys.traces],
+            "remove": [*tried, keys.dead, keys.traces],
             "retry": [*tried, keys.dead],
             "now": [keys.schedule],
             "entry": [*tried, keys.dead],
             "standing": [keys.schedule, keys.attempts, keys.dead, keys.stats, keys.leases],
             "peek": [*tried, keys.dead],
             "arrive": [*tried, keys.dead],
-            "leave": [*tried, keys.dead],
+            "leave": [*tried, keys.dead, keys.traces],
         }
 
     def keys_of(self, name: str) -> Sequence[str]:
@@ -110,6 +110,11 @@ class Scripts:
     def pairs(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
         """Return the arguments for ids and their instants: score, id, score, id."""
         return [part for order_id, due in entries for part in (self.score(due), ids.encode(order_id))]
+
+    def enqueued(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
+        """Return the arguments for ids that the shop schedules: `pairs`, and behind them the trace, if there is one."""
+        arguments, trace = self.pairs(entries), tracing.traceparent()
+        return arguments if trace is None else [*arguments, trace]
 
     def head(self, lease: float, counts: Mapping[str, int]) -> list[Any]:
         """Return the first arguments of a script that ends an attempt: the token, and what it adds to counters."""

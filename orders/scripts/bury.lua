@@ -1,6 +1,7 @@
 -- Move orders that cannot be expired to the dead letters, where the token still holds their lease.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 stats (hash)
+--       6 traces (hash)
 -- ARGV  1 token   2 number of counters   3… pairs: counter, what to add   then pairs: id, dead letter (JSON)
 -- Returns the number of ids buried.
 
@@ -15,6 +16,7 @@ for i = first, #ARGV, 2 do
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
     redis.call('HDEL', KEYS[3], id)
+    redis.call('HDEL', KEYS[6], id)
     buried = buried + 1
   end
 end

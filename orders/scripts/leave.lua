@@ -1,6 +1,6 @@
 -- Take out what has arrived elsewhere, where it is still as it was: see peek.lua.
 --
--- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)
+-- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 traces (hash)
 -- ARGV  three for each: id, score, dead letter (JSON); empty for none
 -- Returns the number of ids and of dead letters that were taken out.
 
@@ -12,6 +12,7 @@ for i = 1, #ARGV, 3 do
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
     redis.call('HDEL', KEYS[3], id)
+    redis.call('HDEL', KEYS[5], id)
     left = left + 1
   end
   if letter ~= '' and redis.call('HGET', KEYS[4], id) == letter then

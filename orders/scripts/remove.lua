@@ -1,6 +1,6 @@
 -- Take orders out, whoever holds their lease: the shop has paid, cancelled or deleted them.
 --
--- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)
+-- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 traces (hash)
 -- ARGV  ids
 -- Returns the number of ids that were scheduled or buried.
 
@@ -11,6 +11,7 @@ for _, id in ipairs(ARGV) do
   local buried = redis.call('HDEL', KEYS[4], id)
   redis.call('HDEL', KEYS[2], id)
   redis.call('HDEL', KEYS[3], id)
+  redis.call('HDEL', KEYS[5], id)
   removed = removed + math.max(scheduled, buried)
 end
 

@@ -1,6 +1,6 @@
 -- Take orders whose row is in a final state out of the schedule, where the token still holds their lease.
 --
--- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 stats (hash)
+-- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 stats (hash)   5 traces (hash)
 -- ARGV  1 token   2 number of counters   3… pairs: counter, what to add   then ids
 -- Returns the number of ids taken out.
 
@@ -18,6 +18,7 @@ if #settled > 0 then
   redis.call('ZREM', KEYS[1], unpack(settled))
   redis.call('HDEL', KEYS[2], unpack(settled))
   redis.call('HDEL', KEYS[3], unpack(settled))
+  redis.call('HDEL', KEYS[5], unpack(settled))
   if redis.call('HLEN', KEYS[2]) == 1 then
     redis.call('HDEL', KEYS[2], '')  -- see start.lua
   end

@@ -56,6 +56,7 @@ class _Attempt:
     def __init__(self, recorded: Recorded, lease: float) -> None:
         self._recorded, self._lease = recorded, lease
         self.tried_before: frozenset[str] = frozenset()
+        self.span = None
 
     def run(self, order_ids: Sequence[str], *, only_new: bool = False) -> None:
         if only_new:
