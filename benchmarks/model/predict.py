@@ -25,10 +25,10 @@ FLOODS: Mapping[str, Deployment] = {
     "a task for each order": replace(LARGE, batch_size=1),
     "batches, one Redis for all": replace(LARGE, own_broker=False),
     "batches, the broker on its own": LARGE,
-    "…, two sweepers": replace(LARGE, sweepers=2),
-    "…, 4 shards": replace(LARGE, shards=4, sweepers=2),
-    "…, 16 shards": replace(LARGE, shards=16, sweepers=2),
-    "…, 64 shards, 4 databases": replace(LARGE, shards=64, sweepers=2, database_cores=128, wal_bandwidth=2e9),
+    "…, 4 shards": replace(LARGE, shards=4),
+    "…, 16 shards": replace(LARGE, shards=16),
+    "…, 64 shards": replace(LARGE, shards=64),
+    "…, 64 shards, 4 databases": replace(LARGE, shards=64, database_cores=128, wal_bandwidth=2e9),
 }
 
 TIMEOUT = 1800.0

@@ -29,9 +29,7 @@ class Deployment:
 
     workers: int = 2
     shards: int = 1
-    """Sorted sets, each on a Redis of its own."""
-    sweepers: int = 1
-    """Of each shard."""
+    """Sorted sets, each on a Redis of its own, with a process that sweeps it: a shard has one sweep at a time."""
     batch_size: int = 500
     """Orders in a message: ORDERS_BATCH_SIZE in a flood, else 1."""
     one_machine: int | None = None
@@ -106,7 +104,7 @@ class System:
         self._wal = Process(self.env, Machine(self.env, 1))
         self.schedules = [self._process() for _ in range(deployment.shards)]
         self.broker = self._process() if deployment.own_broker else self.schedules[0]
-        self.sweepers = [self._process() for _ in range(deployment.shards * deployment.sweepers)]
+        self.sweepers = [self._process() for _ in range(deployment.shards)]
         self.workers = [self._process() for _ in range(deployment.workers)]
         self.queue: simpy.Store = simpy.Store(self.env)
         self._due = [0] * deployment.shards
@@ -118,8 +116,8 @@ class System:
         """Expire orders that are all due, spread over the shards."""
         shards = self.deployment.shards
         self._due = [orders // shards + (shard < orders % shards) for shard in range(shards)]
-        for number, sweeper in enumerate(self.sweepers):
-            self.env.process(self._sweeps(sweeper, number % shards))
+        for shard, sweeper in enumerate(self.sweepers):
+            self.env.process(self._sweeps(sweeper, shard))
         for process in self.workers:
             Worker(self, process)
         self._left = orders

@@ -95,7 +95,7 @@ def test_work_that_varies_waits_twice_as_long() -> None:
     [
         pytest.param(Deployment(batch_size=1, one_machine=2), 1_003, id="task for each"),
         pytest.param(Deployment(batch_size=300, one_machine=2, workers=3), 70_001, id="batches on one machine"),
-        pytest.param(Deployment(shards=3, sweepers=2, own_broker=True, round_trip=0.001), 70_001, id="shards"),
+        pytest.param(Deployment(shards=3, own_broker=True, round_trip=0.001), 70_001, id="shards"),
         pytest.param(Deployment(batch_size=1, backlog=100, interval=0.2), 1_003, id="a short backlog"),
     ],
 )
