@@ -44,8 +44,12 @@ task_routes = {
 }
 task_default_queue = "orders.expire"
 
+# Whoever may write to the broker must not be able to have code run: nothing but JSON, whatever it is for.
 accept_content = ["json"]
+result_accept_content = ["json"]
 task_serializer = "json"
+result_serializer = "json"
+event_serializer = "json"
 enable_utc = True
 timezone = "UTC"
 
@@ -86,5 +90,5 @@ beat_schedule = {
     },
 }
 # Nothing is to be remembered across restarts: no file, and a sweep when beat starts.
-beat_scheduler = "celery.beat:Scheduler"
+beat_scheduler = "tasks.heartbeat:Scheduler"
 beat_max_loop_interval = min(_settings.sweep_interval, _settings.events_interval, 5)

@@ -24,6 +24,9 @@ PREFIX = "ORDERS_"
 MAX_SHARDS = 1024
 """What ``ORDERS_SHARDS`` is at most: a Redis Cluster has at most a thousand nodes."""
 
+MAX_BATCH = 5000
+"""What ``ORDERS_BATCH_SIZE`` is at most: so many ids are in one message."""
+
 _YEAR = 366 * 86400
 _SECONDS = "a number of seconds above 0, at most a year"
 _COUNT = "a whole number from 1 to 100,000,000"
@@ -79,6 +82,10 @@ class Settings(BaseSettings):
     """The database of the orders."""
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     """How a line of the log is written."""
+    heartbeat_file: str | None = Field(
+        None, min_length=1, max_length=4096, description="the path of a file, in a folder that there is"
+    )
+    """A file that a worker and beat touch while their loops come round, for probes to look at; by default none."""
     key: str = Field("orders", min_length=1, max_length=255, description="a name of 1 to 255 characters")
     """The sorted set of the schedule, and how the names of its other keys begin."""
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description=f"a whole number from 1 to {MAX_SHARDS:,}")
@@ -134,7 +141,7 @@ class Settings(BaseSettings):
     """How many messages may wait; workers must take that many within ``ORDERS_LEASE``, or all come to them void."""
     batch_threshold: Count = 10_000
     """When a sweep finds more ids than this, it sends several in one message."""
-    batch_size: int = Field(500, ge=1, le=5000, description="a whole number from 1 to 5,000")
+    batch_size: int = Field(500, ge=1, le=MAX_BATCH, description=f"a whole number from 1 to {MAX_BATCH:,}")
     """How many ids such a message has at most."""
     table: str = Field(
         "orders",

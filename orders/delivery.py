@@ -115,7 +115,8 @@ class _Handed:
         if self.error is None:
             return self.event.error
         text = f"{type(self.error).__name__}: {self.error}"
-        return ids.printable(mask(text)).replace("\0", "\\0")[:TOLD]  # as any column of text can hold it
+        as_unicode = mask(text).encode("utf-8", "backslashreplace").decode()
+        return as_unicode.replace("\0", "\\0")[:TOLD]  # as any column of text can hold it
 
 
 def _is_over(is_over: Callable[[], bool], monotonic: Callable[[], float], give_up: float) -> bool:

@@ -6,6 +6,7 @@
     ├── ConfigError            a setting is wrong, or what it names is not installed
     ├── InvalidOrderId         also a ValueError; nothing was written
     ├── InvalidDeadline        also a ValueError; nothing was written
+    ├── InvalidMessage         also a ValueError; a worker was sent what no sweep sends, and did nothing
     ├── ScheduleError          Redis answered with an error
     │   └── ScheduleUnavailable    Redis is unreachable, or did not answer in time
     ├── StoreError             the database answered with an error
@@ -44,6 +45,10 @@ class InvalidOrderId(OrdersError, ValueError):
 
 class InvalidDeadline(OrdersError, ValueError):
     """This cannot be a deadline: not a time, or a naive one."""
+
+
+class InvalidMessage(OrdersError, ValueError):
+    """A worker was sent what no sweep sends. Nothing was done."""
 
 
 class ScheduleError(OrdersError):

@@ -49,8 +49,11 @@ def encode(member: str) -> bytes:
 
 
 def printable(member: str) -> str:
-    """Return a member as a log can hold it: what is not Unicode as escapes."""
-    return member.encode("utf-8", "backslashreplace").decode()
+    """Return a member as a line of a log can hold it: what is no printable Unicode as escapes, and no end of it."""
+    shown = member[:MAX_LENGTH]
+    if not shown.isprintable():
+        shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
+    return shown if len(member) <= MAX_LENGTH else f"{shown}… ({len(member)} characters)"
 
 
 def _is_unicode(text: str) -> bool:

@@ -6,6 +6,7 @@ from tasks.app import app
 from tasks.deliver import deliver
 from tasks.events import GroupedEvents
 from tasks.expire import expire
+from tasks.heartbeat import Heartbeat
 from tasks.installing import install
 from tasks.prune import prune
 from tasks.reconcile import reconcile
@@ -13,6 +14,7 @@ from tasks.sweep import sweep
 from tasks.watch import Watch
 
 app.steps["consumer"].add(GroupedEvents)
+app.steps["consumer"].add(Heartbeat)
 app.steps["consumer"].add(Watch)
 
 __all__ = ["GroupedEvents", "app", "checks", "deliver", "expire", "install", "prune", "reconcile", "sweep"]

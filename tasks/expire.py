@@ -1,6 +1,7 @@
 """The task ``orders.expire``: what a worker does with what a sweep sent."""
 
 import orders
+from orders.messages import parse_claim
 from tasks.clock import TimedTask
 from tasks.registry import task
 
@@ -9,6 +10,8 @@ from tasks.registry import task
 def expire(*order_ids: str, lease: float, shard: int | None = None) -> dict[str, int]:
     """Expire orders that a sweep has claimed; see `orders.OrderExpiry.expire`.
 
-    A failure is never retried by Celery: the orders have been scheduled for their next attempt when it shows.
+    What no sweep sends is refused; see `orders.messages`. A failure is never retried by Celery: the orders have been
+    scheduled for their next attempt when it shows.
     """
-    return orders.current().expire(order_ids, lease, shard=shard)
+    members, held = parse_claim(order_ids, lease, shard)
+    return orders.current().expire(members, held.token, shard=held.shard)

@@ -15,6 +15,7 @@ from kombu.entity import Exchange, Queue
 
 import tasks
 from tasks import logs
+from tasks.heartbeat import Heartbeat
 from tasks.registry import TASKS
 from tasks.watch import Watch
 
@@ -32,6 +33,7 @@ def install(app: Celery) -> None:
     logs.leave_alone()
     for function, options in TASKS:
         app.task(**{"ignore_result": True, **options})(function)
+    app.steps["consumer"].add(Heartbeat)
     app.steps["consumer"].add(Watch)
     app.on_after_configure.connect(_add, weak=False)
 

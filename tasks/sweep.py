@@ -12,6 +12,7 @@ from kombu.utils.uuid import uuid
 
 import orders
 from orders.logs import about
+from orders.messages import parse_shard
 from orders.sharding import rehome
 from orders.sweep import Dispatch
 from orders.sweep import sweep as run_sweep
@@ -77,7 +78,7 @@ def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
     Of several shards each gets a message of its own. It works for its share of the interval, and if there is more to
     do it goes to the end of the queue: where there are fewer sweepers than shards, none waits for another to be done.
     """
-    expiry = orders.current()
+    shard, expiry = parse_shard(shard), orders.current()
     schedule, seconds = expiry.schedule, expiry.settings.sweep_interval
     if shard is None:
         give_up = time.monotonic() + seconds

@@ -13,6 +13,8 @@ local now = time[1] + time[2] / 1000000
 local token = string.format('%.6f', now + ARGV[3] - ARGV[1])
 local horizon = string.format('%.6f', now + ARGV[2] - ARGV[1])
 
+redis.call('ZREM', KEYS[1], '')  -- no id is empty; somebody's variable was
+
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', horizon, 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 local moves, ids = {}, {}
 for i = 1, #found, 2 do

@@ -13,6 +13,7 @@ def test_the_defaults_are_those_that_are_documented() -> None:
         "broker_url": "redis://localhost:6379/0",
         "database_url": "sqlite:///orders.db",
         "log_format": "text",
+        "heartbeat_file": None,
         "key": "orders",
         "shards": 1,
         "score": "deadline",

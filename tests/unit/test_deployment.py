@@ -36,11 +36,40 @@ def test_that_check_can_fail(tmp_path: Path) -> None:
 
 def test_nothing_is_published_beyond_loopback(services: dict[str, Any]) -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:5555:5555"]
+    assert published == ["127.0.0.1:5555:5555", "127.0.0.1:3000:3000"]
+
+
+def test_no_service_runs_as_root_or_writes_to_its_image(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+    others = {name: service["user"] for name, service in services.items() if service["image"] != "order-expiry"}
+    assert others == {"redis": "redis", "postgres": "postgres", "prometheus": "nobody", "grafana": "grafana"}
+
+
+def test_monitoring_is_started_when_it_is_asked_for(services: dict[str, Any]) -> None:
+    profiled = {name for name, service in services.items() if service.get("profiles") == ["monitoring"]}
+    assert profiled == {"metrics", "prometheus", "grafana"}
+    for name in profiled:
+        for volume in services[name].get("volumes", []):
+            source = volume.split(":")[0]
+            assert not source.startswith(".") or (ROOT / source).exists(), source
+
+
+def test_grafana_does_not_start_without_a_password(services: dict[str, Any]) -> None:
+    [shell, option, script] = services["grafana"]["entrypoint"]
+    check = script.replace("$$", "$").replace("exec /run.sh", "echo started")
+    for password, started in (("", False), ("secret", True)):
+        given = {"GF_SECURITY_ADMIN_PASSWORD": password}
+        run = subprocess.run([shell, option, check], env=given, capture_output=True, text=True, check=False)
+        assert (run.returncode == 0) is started
+        assert ("set GRAFANA_PASSWORD" in run.stderr) is not started
 
 
 def test_every_service_that_stays_up_has_a_health_check(services: dict[str, Any]) -> None:
-    assert set(services) == {"redis", "postgres", "init-db", "worker", "sweeper", "beat", "flower"}
+    ours = {"init-db", "worker", "sweeper", "beat", "flower", "metrics"}
+    assert set(services) == {*ours, "redis", "postgres", "prometheus", "grafana"}
     assert {name for name, service in services.items() if "healthcheck" not in service} == {"init-db"}
 
 

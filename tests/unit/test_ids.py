@@ -52,7 +52,16 @@ def test_what_is_no_id_is_refused_with_its_value(order_id: object, told: str) ->
 def test_any_member_survives_decoding_and_can_be_printed(member: bytes) -> None:
     text = ids.decode(member)
     assert ids.encode(text) == member
-    ids.printable(text).encode("utf-8")
+    shown = ids.printable(text)
+    shown.encode("utf-8")
+    assert shown.isprintable()
+
+
+def test_an_id_is_one_line_of_a_log_and_no_end_of_it() -> None:
+    assert ids.printable("A-1001") == "A-1001"
+    assert ids.printable("Größe 42") == "Größe 42"
+    assert ids.printable("42\nexpire {'expired': 1} ids=43\x1b[2J") == r"42\nexpire {'expired': 1} ids=43\x1b[2J"
+    assert ids.printable("7" * 100_000) == "7" * 255 + "… (100000 characters)"
 
 
 def test_the_keys_share_the_slot_of_the_sorted_set() -> None:
