@@ -29,6 +29,11 @@ if _broker.is_redis:
         "socket_connect_timeout": 5,
         **_broker.options,
     }
+elif broker_url.startswith("amqp"):
+    # Nothing waits for RabbitMQ's confirmation of a message, and a worker acknowledges one before it begins: a lease
+    # redelivers what is lost. Messages are on disk all the same, because a lease lasts longer than a restart.
+    broker_transport_options = {"confirm_publish": False, "read_timeout": 10, "write_timeout": 10}
+    broker_heartbeat = 30  # seconds; a connection that has gone silently is found after two
 
 # The sweep has a queue of its own, so that a backlog of orders never delays it; events too, so that a handler that is
 # slow can be left to workers of its own.
@@ -63,6 +68,10 @@ worker_concurrency = 32
 # worker stops.
 worker_prefetch_multiplier = 16
 worker_disable_rate_limits = True  # it has none
+
+# After a lost connection Celery would fetch fewer messages at first, and ask for more from the threads that work: two
+# threads would read from one connection, which AMQP's client cannot (it reads garbage, or waits for ever).
+worker_enable_prefetch_count_reduction = False
 
 # Seconds after which a task of beat is void, so that they do not pile up while no worker runs. More than the clocks
 # of beat and of a worker may differ by; each is a matter of milliseconds if there is nothing to do.

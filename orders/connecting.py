@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from copy import copy
 from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +19,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.retry import Retry
-from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from orders.redis_url import RedisUrl
 from orders.scripting import RETRIED, TIMEOUT
@@ -33,6 +32,8 @@ CONNECTIONS = 16
 
 SENTINEL_TIMEOUT = 1.0
 """Seconds to wait for one Sentinel, unless the URL says ``?sentinel_socket_timeout=``. There are others to ask."""
+
+_SILENT = (exceptions.ConnectionError, exceptions.TimeoutError)
 
 _AGAIN = (exceptions.ConnectionError, exceptions.ClusterDownError, exceptions.SlotNotCoveredError)
 """After what a cluster is asked how its slots are spread, and the command is tried once more."""
@@ -90,21 +91,28 @@ def _times(timeout: float) -> dict[str, Any]:
     return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
 
 
+def _no_master(name: str, told: list[str]) -> exceptions.TimeoutError:
+    """Return an error that is not `RETRIED`: a failover takes seconds."""
+    return exceptions.TimeoutError(f"no Sentinel knows a master {name!r} that is up. {' '.join(told)}".strip())
+
+
 class _Sentinels(Sentinel):
-    """Sentinels that threads may share."""
+    """Sentinels that threads may share: redis-py's own reorders a list in steps, and two threads could lose one."""
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return where the master is."""
-        # The one that answers is moved to the front of a list, in steps: two threads could lose one that way.
-        mine = copy(self)
-        mine.sentinels = list(self.sentinels)
-        try:
-            return cast("tuple[str, int]", Sentinel.discover_master(mine, service_name))
-        except MasterNotFoundError as error:
-            # No error that is `RETRIED`: a failover takes seconds.
-            raise exceptions.TimeoutError(str(error)) from error
-        finally:
-            self.sentinels = mine.sentinels
+        told = []
+        for sentinel in (asked := tuple(self.sentinels)):
+            try:
+                masters: Any = sentinel.sentinel_masters()
+            except _SILENT as error:
+                told.append(str(error))
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):
+                self.sentinels = [sentinel, *(other for other in asked if other is not sentinel)]
+                return state["ip"], state["port"]
+        raise _no_master(service_name, told)
 
 
 class _Pool(SentinelConnectionPool):
@@ -149,18 +157,22 @@ class _Cluster(RedisCluster):
 
 
 class _AsyncSentinels(asentinel.Sentinel):
-    """Sentinels that tasks may share: see `_Sentinels`."""
+    """The same for tasks."""
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return where the master is."""
-        mine = copy(self)
-        mine.sentinels = list(self.sentinels)
-        try:
-            return cast("tuple[str, int]", await asentinel.Sentinel.discover_master(mine, service_name))
-        except asentinel.MasterNotFoundError as error:
-            raise exceptions.TimeoutError(str(error)) from error
-        finally:
-            self.sentinels = mine.sentinels
+        told = []
+        for sentinel in (asked := tuple(self.sentinels)):
+            try:
+                masters: Any = await sentinel.sentinel_masters()
+            except _SILENT as error:
+                told.append(str(error))
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):
+                self.sentinels = [sentinel, *(other for other in asked if other is not sentinel)]
+                return state["ip"], state["port"]
+        raise _no_master(service_name, told)
 
 
 class _AsyncPool(asentinel.SentinelConnectionPool, aredis.BlockingConnectionPool):

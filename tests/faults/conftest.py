@@ -237,10 +237,12 @@ class Deployment:
 
     # Orders
 
-    def place(self, number: int = 2000, *, due: float = -1.0, spread: float = 0.0, enqueue: bool = True) -> None:
+    def place(
+        self, number: int = 2000, *, first: int = 1, due: float = -1.0, spread: float = 0.0, enqueue: bool = True
+    ) -> None:
         """Place orders, due from so many seconds from now on, over so many seconds; every tenth one is paid."""
         now = time.time()
-        deadlines = {order: now + due + spread * order / number for order in range(1, number + 1)}
+        deadlines = {first + nth: now + due + spread * (nth + 1) / number for nth in range(number)}
         insert = """
             INSERT INTO orders SELECT n, CASE n % 10 WHEN 0 THEN 'paid' ELSE 'pending' END, to_timestamp(due)
             FROM unnest(CAST(:ids AS bigint[]), CAST(:deadlines AS float8[])) AS given (n, due)
