@@ -14,9 +14,11 @@ from tests.faults.rabbit import RabbitMq, running_rabbit
 
 @pytest.fixture(scope="module")
 def rabbit() -> Iterator[RabbitMq]:
-    with tempfile.TemporaryDirectory(prefix="orders-mq-", ignore_cleanup_errors=True) as folder:
-        with running_rabbit(Path(folder) / "rabbitmq") as rabbit:
-            yield rabbit
+    with (
+        tempfile.TemporaryDirectory(prefix="orders-mq-", ignore_cleanup_errors=True) as folder,
+        running_rabbit(Path(folder) / "rabbitmq") as rabbit,
+    ):
+        yield rabbit
 
 
 def test_rabbitmq_killed_and_restarted(deployment: Deployment, rabbit: RabbitMq) -> None:
