@@ -13,6 +13,8 @@ root_doc = "docs/index"
 source_suffix = {".md": "markdown"}
 include_patterns = ["*.md", "docs/**", "examples/*/README.md", "benchmarks/README.md", "deploy/**/README.md"]
 exclude_patterns = [".*", "build", "dist", "orders", "tasks", "tests", "requirements", "docs/_ext", "docs/_static"]
+# A page in a folder that no table of contents names is found by links and by the search.
+suppress_warnings = ["toc.not_included"]
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
