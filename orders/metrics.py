@@ -24,6 +24,7 @@ from orders import connecting
 from orders.config import mask
 from orders.counting import ANSWERS, BOUNDS, BUCKETS, CLOSED, EXPIRED, LATENESS_SUM
 from orders.expiry import OrderExpiry
+from orders.logs import about
 from orders.operating import Operations, Where
 from orders.redis_url import is_ours
 
@@ -119,7 +120,8 @@ class OrdersCollector(Collector):
             up.add_metric([name], float(not isinstance(metrics, Exception)))
             if isinstance(metrics, Exception):
                 why = mask(str(metrics)) or f"no answer within {self._limit:g} s"
-                logger.warning("no metrics of the %s: %s", name, why)
+                told = about("not_scraped", server=name, error=why)
+                logger.warning("no metrics of the %s: %s", name, why, extra=told)
             else:
                 yield from metrics
         yield up

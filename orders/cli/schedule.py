@@ -17,6 +17,7 @@ from rich.table import Table
 
 from orders import api
 from orders.config import Settings
+from orders.counting import LATENESS
 from orders.errors import ExpiryFailed, InvalidDeadline
 from orders.events import Event
 from orders.expiry import OrderExpiry
@@ -100,6 +101,8 @@ def stats(*, as_json: AsJson = False) -> None:
         return
     table = Table("counter", "value")
     for name, value in counters.items():
+        if name.startswith(LATENESS):
+            continue  # a histogram is for `orders metrics` to show
         is_moment = name.endswith("_at")
         table.add_row(
             name, f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S}Z" if is_moment else f"{value:,.0f}"

@@ -17,8 +17,10 @@ end
 if #settled > 0 then
   redis.call('ZREM', KEYS[1], unpack(settled))
   redis.call('HDEL', KEYS[2], unpack(settled))
-  redis.call('HDEL', KEYS[3], unpack(settled))
-  redis.call('HDEL', KEYS[5], unpack(settled))
+  if redis.call('EXISTS', KEYS[3], KEYS[5]) > 0 then  -- else 500 ids would be handed over for nothing, twice
+    redis.call('HDEL', KEYS[3], unpack(settled))
+    redis.call('HDEL', KEYS[5], unpack(settled))
+  end
   if redis.call('HLEN', KEYS[2]) == 1 then
     redis.call('HDEL', KEYS[2], '')  -- see start.lua
   end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from orders.cli.metrics import metrics
 from orders.counting import BOUNDS, lateness
 from orders.embedded import free_port
+from orders.errors import ConfigError
 from orders.expiry import OrderExpiry
 from orders.metrics import METRICS, OrdersCollector
 from orders.sharding import ShardedSchedule
@@ -130,3 +133,12 @@ def test_lateness_is_counted_up_to_each_bound() -> None:
         "lateness_microseconds": 1_000_000_000_010_100,
     }
     assert sorted(BOUNDS) == list(BOUNDS)
+
+
+def test_the_command_says_what_it_lacks(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orders.api._current", shop.expiry)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="cannot listen there"):
+        metrics(port=taken.getsockname()[1])
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(ConfigError, match=r"install order-expiry\[metrics\]"):
+        metrics()
