@@ -4,7 +4,7 @@ from tasks import checks
 from tasks import logs as _logs  # noqa: F401 - connects to Celery's signals
 from tasks.app import app
 from tasks.deliver import deliver
-from tasks.events import GroupedEvents
+from tasks.events import GroupedEvents, NoGossip
 from tasks.expire import expire
 from tasks.heartbeat import Heartbeat
 from tasks.installing import install
@@ -13,6 +13,7 @@ from tasks.reconcile import reconcile
 from tasks.sweep import sweep
 from tasks.watch import Watch
 
+app.steps["worker"].add(NoGossip)
 app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Heartbeat)
 app.steps["consumer"].add(Watch)

@@ -43,6 +43,17 @@ class GroupedEvents(bootsteps.StartStopStep):
             consumer.event_dispatcher.flush()
 
 
+class NoGossip(bootsteps.Step):
+    """Has workers not read each other's events: nothing here needs it, and one that is malformed would end them all.
+
+    Nor do they ask each other for tasks that were revoked when they start, which takes a second: a row says by itself
+    that its order is not to be expired.
+    """
+
+    def __init__(self, worker: Any, **_: Any) -> None:
+        worker.options.update(without_gossip=True, without_mingle=True)
+
+
 class MaskedRequest(Request):
     """A message in a worker. What a hook or a driver raises may name a URL with its password, and events are read."""
 

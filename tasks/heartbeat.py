@@ -1,8 +1,8 @@
 """A sign of life: a file that a worker, or beat, touches each time that its loop comes round.
 
 Whoever supervises the process looks at the file's age, which costs nothing: see docs/how-to/deploy.md. Old means that
-the loop hangs, and a restart helps. While the broker is away there is no file, because a restart would not help: such
-a worker is alive, and not ready.
+the loop hangs, or waits for a server that hangs; `tasks.servers` tells which. A worker that has no connection to the
+broker has no file: it is alive, and not ready.
 """
 
 from pathlib import Path

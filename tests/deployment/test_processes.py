@@ -57,7 +57,9 @@ class Host:
     def passes(self, name: str, probe: str) -> bool:
         """Tell what a probe of Kubernetes's says of a process."""
         command: list[str] = containers()[name][probe]["exec"]["command"]
-        return subprocess.run(command, env=self.environment(name), check=False).returncode == 0
+        # (a Redis that hangs is not waited for as long as by default)
+        own = {**self.environment(name), "ORDERS_REDIS_URL": f"{self.redis.url}?socket_timeout=1"}
+        return subprocess.run(command, env=own, check=False).returncode == 0
 
     def is_ready(self, name: str) -> bool:
         return self.passes(name, "readinessProbe")
@@ -102,16 +104,24 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         host.start("sweeper", exec_start("order-expiry-sweeper@.service"))
         host.start("beat", containers()["beat"]["command"])
         yield host
+        for process in host.processes.values():  # all at once
+            process.terminate()
 
 
 def _expires(host: Host, order_id: str) -> Callable[[], bool]:
     """Place an order that is due; return what tells whether it has been expired."""
-    expiry = OrderExpiry.connect(host.settings)
-    host.stack.callback(expiry.close)
-    with closing(sqlite3.connect(host.folder / "shop.db")) as connection, connection:
+    database = host.folder / "shop.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("INSERT INTO orders VALUES (?, 'pending', '2020-01-01 00:00:00')", (order_id,))
-    expiry.enqueue(order_id, timeout=0)
-    return lambda: str(expiry.check(order_id)) == "expired" and not expiry.schedule.stats()["scheduled"]
+    with closing(OrderExpiry.connect(host.settings)) as expiry:
+        expiry.enqueue(order_id, timeout=0)
+
+    def is_expired() -> bool:
+        with closing(sqlite3.connect(database)) as connection:
+            found = connection.execute("SELECT status FROM orders WHERE id = ?", (order_id,))
+            return bool(found.fetchone() == ("expired",))
+
+    return is_expired
 
 
 def _same(command: list[str]) -> list[str]:
@@ -169,10 +179,21 @@ def test_a_process_that_hangs_is_not_alive(host: Host) -> None:
         wait_until(lambda name=name: host.is_alive(name), within=10, why=f"the {name} is not alive again")  # type: ignore[misc]
 
 
+def test_a_process_that_waits_for_a_redis_that_hangs_is_alive(host: Host) -> None:
+    wait_until(host.heartbeat("worker").exists, within=30, why="the worker has no heartbeat")
+    with host.stopped("worker"):
+        _make_older(host.heartbeat("worker"), 61)
+        with _hanging(host.redis):
+            assert host.is_alive("worker")
+        assert not host.is_alive("worker")
+    wait_until(lambda: host.is_ready("worker"), within=20, why="the worker is not ready again")
+
+
 def test_without_redis_nobody_is_restarted_and_no_worker_is_ready(host: Host) -> None:
     # given a deployment that works, and Redis dies
     wait_until(lambda: host.is_ready("worker"), within=30, why="the worker is not ready")
     os.kill(host.redis.pid, signal.SIGKILL)
+    host.redis.stop()  # (which is to say, wait for it)
     # then workers say that they are not ready, and none would be restarted
     wait_until(lambda: not host.is_ready("worker"), within=15, why="the worker says that it is ready, without Redis")
     assert host.is_alive("worker")
@@ -209,6 +230,15 @@ def test_kubernetes_starts_no_flower_without_a_login() -> None:
     refused = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert "set user:password" in refused.stderr
+
+
+@contextmanager
+def _hanging(redis: EmbeddedRedis) -> Iterator[None]:
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
 
 
 def _make_older(file: Path, seconds: float) -> None:
