@@ -16,6 +16,7 @@ import pytest
 from celery import Celery
 from celery.events import EventReceiver
 
+from orders.broker import Broker
 from orders.config import PREFIX, Settings
 
 Event = dict[str, Any]
@@ -61,9 +62,11 @@ def running(name: str, arguments: list[str], settings: Settings, folder: Path) -
 class Watcher:
     """Listens to Celery's events, as Flower does."""
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker: Broker | str) -> None:
+        broker = Broker(broker) if isinstance(broker, str) else broker
         self.events: list[Event] = []
-        app = Celery(broker=broker_url, set_as_current=False)
+        app = Celery(broker=broker.url, set_as_current=False)
+        app.conf.broker_use_ssl = broker.use_ssl
         self._connection = app.connection_for_read()
         self._receiver = EventReceiver(self._connection, handlers={"*": self.events.append}, app=app)
         self._thread = threading.Thread(target=self._receiver.capture, kwargs={"limit": None, "timeout": None})
