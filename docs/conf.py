@@ -22,8 +22,9 @@ extensions = [
     "commands",
     "folders",
     "names",
-    "redis_code",
+    "scripts",
     "settings",
+    "written",
 ]
 
 # Markdown

@@ -219,7 +219,7 @@ def pay(order_id: OrderId, *, reference: str | None = None, session: Joined | No
             once that has been committed. Without one, it is a transaction of its own.
 
     Returns:
-        The verdict: ACCEPTED, DUPLICATE, TOO_LATE, CLOSED or NOT_FOUND.
+        The verdict, one of ACCEPTED, DUPLICATE, TOO_LATE, CLOSED or NOT_FOUND.
 
     Raises:
         InvalidOrderId: the id is none, or the id column cannot hold it.
@@ -260,7 +260,7 @@ def remove(order_id: OrderId, *, session: Joined | None = None) -> bool:
         session: an SQLAlchemy session or connection whose commit to wait for; see `enqueue`.
 
     Returns:
-        Whether it was scheduled. False if that is not known: with a session, whose commit is still to come, or with
+        Whether it was scheduled. False if that is not known, with a session whose commit is still to come, or with
         which Redis failed.
 
     Raises:
