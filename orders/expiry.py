@@ -190,7 +190,7 @@ class OrderExpiry:
             shard: where it holds; see `orders.entries.Lease`.
 
         Returns:
-            How many orders ended how, by `orders.store.Outcome`; and "stale" if the lease was lost, "retried", "buried".
+            How many orders ended how: by `orders.store.Outcome`, "stale" if the lease was lost, "retried", "buried".
 
         Raises:
             ExpiryFailed: some orders could not be expired. They are scheduled for another attempt, or buried.
