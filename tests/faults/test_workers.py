@@ -168,7 +168,7 @@ def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat:
         deployment.beat()
     deployment.start(f"worker -c {POOL} -l INFO", **wrong)
     deployment.ready()
-    deployment.place(due=3, spread=3)
+    deployment.place(500, due=3, spread=3)  # libfaketime has the threads of a worker wait for each other
     deployment.breaks()
     deployment.finish()
     assert "this host's clock is" in deployment.log()
