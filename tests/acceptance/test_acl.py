@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,9 @@ from orders.store import PaymentVerdict
 from tests.acceptance.conftest import Watcher, environment, running, wait_until
 from tests.blocks import blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "high-availability.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "high-availability.md"
+SCRIPTS = ROOT / "orders" / "scripts"
 
 
 @dataclass
@@ -58,8 +61,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     make = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=redis"
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key]
     subprocess.run([*make.split(), *names], check=True, capture_output=True)
-    (rules,) = [block.text for block in blocks(PAGE.read_text()) if block.language == "acl"]
-    (folder / "users.acl").write_text(f"{rules}user admin on >admin-password ~* &* +@all\n")
+    (folder / "users.acl").write_text(f"{_rules()}user admin on >admin-password ~* &* +@all\n")
     found = Secured(free_port(), certificate)
     options = f"""
         --port 0 --tls-port {found.port} --tls-auth-clients no
@@ -73,6 +75,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             yield found
         finally:
             process.terminate()
+
+
+def _rules() -> str:
+    (rules,) = [block.text for block in blocks(PAGE.read_text()) if block.text.startswith("user ")]
+    return rules
 
 
 def _answers(secured: Secured) -> bool:
@@ -120,6 +127,8 @@ def test_each_user_can_do_its_work_and_is_refused_nothing(secured: Secured, tmp_
             pong = subprocess.run(inspect, env=given, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert "pong" in pong.stdout, pong.stderr
         engine.dispose()
+    with secured.client("orders") as redis:
+        assert redis.info("memory")["maxmemory_policy"]  # which `orders doctor` looks at
     with secured.client("admin") as admin:
         refused = {entry["object"] for entry in admin.acl_log()}
         assert refused <= {"client", "client|setinfo"}  # which redis-py tries, and does without
@@ -129,6 +138,20 @@ def test_each_user_can_do_its_work_and_is_refused_nothing(secured: Secured, tmp_
 def _expired(engine: sa.Engine) -> int:
     with engine.connect() as connection:
         return int(connection.scalar(sa.text("SELECT count(*) FROM orders WHERE status = 'expired'")) or 0)
+
+
+@pytest.mark.parametrize(
+    ("user", "scripts"),
+    [("shop", ["enqueue", "remove", "entry"]), ("orders", [path.stem for path in SCRIPTS.glob("*.lua")])],
+)
+def test_each_user_may_do_all_that_its_scripts_do(user: str, scripts: list[str]) -> None:
+    (rule,) = [line for line in _rules().splitlines() if line.startswith(f"user {user} ")]
+    called = {call for script in scripts for call in _calls((SCRIPTS / f"{script}.lua").read_text())}
+    assert called <= set(re.findall(r"\+(\w+)", rule))
+
+
+def _calls(script: str) -> list[str]:
+    return [call.lower() for call in re.findall(r"redis\.call\('(\w+)'", script)]
 
 
 @pytest.mark.parametrize("user", ["shop", "orders", "celery"])
