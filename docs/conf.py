@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
@@ -56,3 +59,8 @@ html_show_sphinx = False
 html_show_copyright = False
 pygments_style = "a11y-light"
 pygments_dark_style = "a11y-dark"
+
+
+def setup(app: Sphinx) -> None:
+    """Show code in languages that Pygments does not know as it is."""
+    app.add_lexer("acl", TextLexer)  # Redis's
