@@ -14,7 +14,7 @@ COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up shop test bench model docs check format lock clean
+.PHONY: help demo up shop test bench model docs check audit format lock clean
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -52,6 +52,9 @@ check: $(BIN)/.dev ## Check style, types, the direction of imports, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
+audit: $(BIN)/.dev ## Ask whether something that is pinned is known to be vulnerable
+	@.ci/audit $(BIN)
+
 format: $(BIN)/.dev ## Put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -63,7 +66,8 @@ lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
 	$(COMPILE) pyproject.toml --all-extras --group build --group test --group check \
 		-o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra embedded --extra postgresql --group build --group bench -o requirements/bench.txt
-	$(COMPILE) pyproject.toml --extra mysql --extra postgresql --group build -o requirements/image.txt
+	$(COMPILE) pyproject.toml --extra metrics --extra mysql --extra postgresql --group build \
+		-o requirements/image.txt
 	$(COMPILE) pyproject.toml --all-extras --group build --group check --group docs -o requirements/docs.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 

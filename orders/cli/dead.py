@@ -18,6 +18,7 @@ app = typer.Typer(help="The orders that could not be expired, and why.", no_args
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Their ids.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="All whose reason has this text in it.")]
 
 
 @app.command("list")
@@ -44,27 +45,27 @@ def show(order_id: OrderIdArgument) -> None:
 
 
 @app.command()
-def retry(order_ids: Ids = None, *, everything: All = False) -> None:
+def retry(order_ids: Ids = None, *, everything: All = False, reason: Reason = None) -> None:
     """Schedule buried orders again, due now, with all their attempts."""
-    retried = Operations(api.current()).retry(_chosen(order_ids, everything=everything))
+    retried = Operations(api.current()).retry(_chosen(order_ids, everything=everything, reason=reason))
     typer.echo(f"{len(retried)} scheduled again")
 
 
 @app.command()
-def drop(order_ids: Ids = None, *, everything: All = False) -> None:
+def drop(order_ids: Ids = None, *, everything: All = False, reason: Reason = None) -> None:
     """Forget dead letters; the rows of these orders stay as they are."""
     schedule = api.current().schedule
-    dropped = schedule.drop(_chosen(order_ids, everything=everything))
+    dropped = schedule.drop(_chosen(order_ids, everything=everything, reason=reason))
     typer.echo(f"{dropped} dropped")
 
 
-def _chosen(order_ids: list[str] | None, *, everything: bool) -> list[str]:
+def _chosen(order_ids: list[str] | None, *, everything: bool, reason: str | None) -> list[str]:
     """Return those of the ids that are buried."""
-    if bool(order_ids) == everything:
-        raise typer.BadParameter("name the orders, or say --all")
+    if [bool(order_ids), everything, bool(reason)].count(True) != 1:
+        raise typer.BadParameter("name the orders, or say --all, or --reason")
     schedule = api.current().schedule
-    if everything:
-        return [order_id for order_id, _ in schedule.dead()]
+    if not order_ids:
+        return [order_id for order_id, letter in schedule.dead() if (reason or "") in letter["reason"]]
     chosen = [order_id for order_id in order_ids or [] if schedule.entry(order_id).letter]
     for order_id in set(order_ids or []) - set(chosen):
         typer.echo(f"{order_id}: no dead letter", err=True)

@@ -153,6 +153,19 @@ def test_dead_letters_are_retried_and_dropped(shop: Shop) -> None:
     assert run("dead", "drop", "46", "--all").exit_code == 2
 
 
+def test_dead_letters_are_chosen_by_their_reason(shop: Shop) -> None:
+    for order_id, reason in (
+        ("42", "no stock"),
+        ("43", "the table has no such row"),
+        ("44", "the table has no such row"),
+    ):
+        letter = {"reason": reason, "attempts": 10, "buried_at": 1900000000}
+        shop.redis.hset("{orders}:dead", order_id, json.dumps(letter))
+    assert run("dead", "drop", "--reason", "no such row").output == "2 dropped\n"
+    assert run("dead", "retry", "--reason", "no stock").output == "1 scheduled again\n"
+    assert run("dead", "drop", "--all", "--reason", "no stock").exit_code == 2
+
+
 def test_reconcile_tells_what_it_found(shop: Shop) -> None:
     shop.create()
     shop.place("1", "2", due=-60, enqueue=False)

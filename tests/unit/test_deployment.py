@@ -105,3 +105,21 @@ def test_no_registry_and_no_path_of_a_machine_stands_in_the_requirements() -> No
         text = path.read_text()
         assert "://" not in text
         assert "--hash=sha256:" in text
+
+
+@pytest.mark.parametrize(
+    ("advisories", "status", "told"),
+    [
+        ("""{"name": "jinja2", "skip_reason": "not found"}""", 0, "NOT AUDITED"),
+        ("""{"name": "jinja2", "vulns": [{"fix_versions": ["2.10.1"]}]}""", 1, "requirements/bench.txt"),
+    ],
+)
+def test_an_audit_fails_by_what_it_finds_and_says_when_it_can_find_nothing(
+    tmp_path: Path, advisories: str, status: int, told: str
+) -> None:
+    # given an audit that finds something in whatever it is given, if it has advisories
+    (tmp_path / "pip-audit").write_text(f"#!/bin/sh\necho '{advisories}'\nexit 1\n")
+    (tmp_path / "pip-audit").chmod(0o755)
+    ran = subprocess.run([ROOT / ".ci" / "audit", tmp_path], capture_output=True, text=True, check=False)
+    assert ran.returncode == status
+    assert told in ran.stdout + ran.stderr
