@@ -1,17 +1,14 @@
-"""Workers that die, are stopped, stand alone or have a wrong clock."""
+"""Workers that die, or are stopped."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 from contextlib import suppress
 
 import psutil
 import pytest
-from celery import Celery
 
-from orders.sweep import Dispatch
 from tests.faults.conftest import BACKLOG, LEASE, PATIENCE, POOL, Deployment
 
 
@@ -123,123 +120,3 @@ def test_a_rolling_restart(deployment: Deployment) -> None:
         deployment.worker(f"new{number}")
         assert worker.wait(20 * PATIENCE) == 0
     deployment.finish()
-
-
-def test_two_beats_and_three_workers(deployment: Deployment) -> None:
-    deployment.beat()
-    deployment.beat()
-    for name in ("one", "two", "three"):
-        deployment.worker(name)
-    deployment.ready(3)
-    deployment.place(due=1, spread=5)
-    deployment.finish()
-
-
-def test_kill_9_beat(deployment: Deployment) -> None:
-    # given that beat is dead
-    beat = deployment.beat()
-    deployment.worker()
-    deployment.ready()
-    deployment.until(deployment.expiry.schedule.swept_at, within=20, why="nobody swept")
-    deployment.kill(beat)
-    deployment.breaks()
-    # when orders fall due
-    deployment.place()
-    # then a worker sweeps, and says so
-    deployment.finish()
-    assert "NO SWEEP for" in deployment.log()
-    assert deployment.expiry.schedule.noted("rescued")
-
-
-def test_a_worker_that_takes_no_sweeps_sweeps_too_when_beat_is_dead(deployment: Deployment) -> None:
-    deployment.start(f"worker -n one@%h -c {POOL} -l INFO -Q orders.expire")
-    deployment.ready()
-    deployment.breaks()
-    deployment.place()
-    deployment.finish()
-    assert "through its queue orders.expire" in deployment.log()
-
-
-@pytest.mark.parametrize("with_beat", [True, False], ids=["with beat", "without beat"])
-@pytest.mark.parametrize("offset", ["+3600s", "-3600s"], ids=["an hour fast", "an hour slow"])
-def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat: bool, faketime: str) -> None:
-    wrong = {"LD_PRELOAD": faketime, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    if with_beat:  # else the worker stands in for it, by its wrong clock
-        deployment.beat()
-    deployment.start(f"worker -c {POOL} -l INFO", **wrong)
-    deployment.ready()
-    deployment.place(500, due=3, spread=3)  # libfaketime has the threads of a worker wait for each other
-    deployment.breaks()
-    deployment.finish()
-    assert "this host's clock is" in deployment.log()
-    assert ("NO SWEEP" in deployment.log()) is not with_beat
-
-
-def send(redis_url: str, dispatches: list[Dispatch]) -> None:
-    app = Celery(broker=redis_url, set_as_current=False)
-    for dispatch in dispatches:
-        app.send_task("orders.expire", args=dispatch.order_ids, kwargs={"lease": dispatch.lease}, queue="orders.expire")
-    app.close()
-
-
-def test_messages_that_come_twice_or_too_late(deployment: Deployment) -> None:
-    # given messages of a claim whose lease has run out, and of one that holds, twice
-    deployment.place()
-    stale = deployment.expiry.schedule.claim(1000)
-    deployment.redis.zadd("orders", {claimed.order_id: stale.now for claimed in stale.claimed})
-    held = deployment.expiry.schedule.claim(500)
-    dispatches = [
-        Dispatch((claimed.order_id,), claim.lease, None, None)  # type: ignore[arg-type]
-        for claim in (stale, held, held)
-        for claimed in claim.claimed
-    ]
-    send(deployment.redis_server.url, dispatches)
-    # when workers take them
-    deployment.breaks()
-    deployment.beat()
-    deployment.worker()
-    # then what is void does nothing
-    deployment.finish()
-    told = re.findall(r"expire \{.*?'stale': (\d+)", deployment.log())
-    assert sum(map(int, told)) >= 1000
-
-
-@pytest.mark.parametrize("size", [1, 50], ids=["beside others", "in batches with others"])
-def test_poison_that_kills_its_process(deployment: Deployment, size: int) -> None:
-    # given an order of which every process dies that touches it
-    deployment.change(max_attempts=2, batch_threshold=10 if size > 1 else 1_000_000, batch_size=size)
-    deployment.beat()
-    with deployment.supervised(app="poison"):
-        deployment.ready()
-        deployment.place()
-        deployment.breaks()
-        # then it alone is buried, and says why
-        deployment.dead = 1
-        deployment.finish(within=60)
-    [(order_id, letter)] = deployment.expiry.schedule.dead()
-    assert order_id == "7"
-    assert "its process was killed each time" in letter["reason"]
-
-
-def test_poison_that_the_database_refuses(deployment: Deployment) -> None:
-    # given a trigger of the shop that raises for one order, in batches with others
-    deployment.change(max_attempts=3, batch_threshold=10, batch_size=50)
-    with deployment.engine.begin() as connection:
-        connection.exec_driver_sql(
-            """
-            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN RAISE EXCEPTION 'no stock for order %%', new.id; END $$;
-            CREATE TRIGGER refuse BEFORE UPDATE ON orders FOR EACH ROW WHEN (new.id = 7) EXECUTE FUNCTION refuse();
-            """
-        )
-    deployment.beat()
-    deployment.worker()
-    deployment.ready()
-    deployment.place()
-    deployment.breaks()
-    deployment.dead = 1
-    deployment.finish()
-    [(order_id, letter)] = deployment.expiry.schedule.dead()
-    assert order_id == "7"
-    assert "no stock for order 7" in letter["reason"]
-    assert letter["attempts"] == 3
