@@ -276,6 +276,11 @@ class Deployment:
         messages = [json.loads(message) for message in self.redis.lrange("orders.expire", 0, -1)]
         return [order_id for message in messages for order_id in json.loads(b64decode(message["body"]))[0]]
 
+    def until_swept(self) -> None:
+        """Wait until the next sweep has claimed."""
+        before = self.expiry.schedule.swept_at()
+        self.until(lambda: self.expiry.schedule.swept_at() != before, within=20, why="nobody swept")
+
     def until_expired(self, number: int) -> None:
         """Wait until more than so many orders have been expired."""
         self.until(lambda: self.expired() > number, within=30, why="nothing was expired")

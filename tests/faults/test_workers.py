@@ -13,8 +13,7 @@ from tests.faults.conftest import BACKLOG, LEASE, PATIENCE, POOL, Deployment
 
 
 def all_leased(deployment: Deployment, number: int = 2000) -> bool:
-    leased_until = deployment.expiry.schedule.now() + deployment.settings.lease / 2
-    return int(deployment.redis.zcount("orders", leased_until, "+inf")) == number
+    return sum(map(len, deployment.expiry.schedule.standing().leased)) == number
 
 
 def test_kill_9_a_worker_five_times(deployment: Deployment) -> None:
@@ -49,7 +48,8 @@ def test_kill_9_a_worker_that_holds_orders_until_their_deadlines(deployment: Dep
     deployment.beat()
     worker = deployment.worker()
     deployment.ready()
-    deployment.place(due=4, spread=2)
+    deployment.until_swept()  # so that the next sweep, in four seconds, claims all at once
+    deployment.place(due=5.5, spread=2)
     deployment.until(lambda: all_leased(deployment), within=20, why="they were not claimed")
     deployment.until(lambda: deployment.redis.llen("orders.expire") == 0, within=20, why="they were not taken")
     # when it dies, and another takes its place
@@ -69,7 +69,8 @@ def test_sigterm_while_orders_wait_for_their_deadlines(deployment: Deployment, w
     deployment.beat()
     worker = deployment.worker()
     deployment.ready()
-    deployment.place(due=5, spread=2)
+    deployment.until_swept()  # so that the next sweep, in five seconds, claims all at once
+    deployment.place(due=6.5, spread=2)
     deployment.until(lambda: all_leased(deployment), within=20, why="they were not claimed")
     # when it is asked to stop
     deployment.breaks()

@@ -19,7 +19,7 @@ from orders.embedded import EmbeddedRedis
 from tests.conftest import Shop
 from tests.integration.racing import READY, race, releasing
 
-ORDERS, PRODUCTS, PROCESSES, SECONDS, UNITS = 300, 5, 3, 7.0, 10_000
+ORDERS, PRODUCTS, PROCESSES, SECONDS, UNITS = 300, 5, 3, 6.0, 10_000
 
 TABLES = (
     "CREATE TABLE stock (product INT PRIMARY KEY, units INT NOT NULL)",
