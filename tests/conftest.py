@@ -88,9 +88,18 @@ def postgres_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="orders-pg-", ignore_cleanup_errors=True) as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
+            _need_no_disk(server.get_uri())
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+def _need_no_disk(url: str) -> None:
+    """Have a server not wait for the disk: what it holds need not outlive this machine."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture
