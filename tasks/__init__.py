@@ -10,12 +10,14 @@ from tasks.heartbeat import Heartbeat
 from tasks.installing import install
 from tasks.prune import prune
 from tasks.reconcile import reconcile
+from tasks.refusing import Refusal
 from tasks.sweep import sweep
 from tasks.watch import Watch
 
 app.steps["worker"].add(NoGossip)
 app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Heartbeat)
+app.steps["consumer"].add(Refusal)
 app.steps["consumer"].add(Watch)
 
 __all__ = ["GroupedEvents", "app", "checks", "deliver", "expire", "install", "prune", "reconcile", "sweep"]
