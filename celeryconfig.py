@@ -61,12 +61,12 @@ timezone = "UTC"
 # What became of an order is in its row; Flower shows results and tracebacks from events.
 task_ignore_result = True
 worker_send_task_events = True
-# The threads of a worker share its transactions (`orders.gathering`). A worker uses one core: run one for each.
+# One attempt is for all messages that came together (`tasks.intake`). A worker uses one core: run one for each. Of its
+# threads four make attempts; the others are for sweeps and events.
 worker_pool = "threads"
-worker_concurrency = 32
-# An expiry takes milliseconds: a thread has its next messages at hand. Those that it has not begun go back when the
-# worker stops.
-worker_prefetch_multiplier = 16
+worker_concurrency = 8
+# Messages at hand, for the next attempt of up to 1,000. Those that are not begun go back when the worker stops.
+worker_prefetch_multiplier = 125
 worker_disable_rate_limits = True  # it has none
 
 # After a lost connection Celery would fetch fewer messages at first, and ask for more from the threads that work: two

@@ -87,32 +87,41 @@ class Attempt:
         self._lease = lease
         self._sleep = sleep
         self._jitter = jitter
+        self._order_ids: Sequence[str] = ()
         self._findings: dict[str, Finding] = {}
         self._counts: Counter[str] = Counter()
         self._waited: set[str] = set()
         self._outage: OrdersError | None = None
         self.tried_before: frozenset[str] = frozenset()
-        """With ``only_new``, the ids that were left out."""
+        """What `start` left out."""
         self.span: SpanContext | None = None
         """Where it is recorded, if it is."""
 
-    def run(self, order_ids: Sequence[str], *, only_new: bool = False) -> None:
-        """Do it; `end` tells how it ended.
+    def start(self, order_ids: Sequence[str], *, only_new: bool = False) -> None:
+        """Count the attempt at each order whose lease still holds; `run` is then for these.
 
         Args:
             order_ids: the ids.
-            only_new: leave out those that were tried before.
+            only_new: leave out those that were tried before: they are `tried_before` then.
 
         Raises:
             ScheduleError: Redis failed.
         """
-        with tracing.attempt(order_ids, self._schedule.traces) as self.span:
-            self._run(order_ids, only_new=only_new)
-
-    def _run(self, order_ids: Sequence[str], *, only_new: bool) -> None:
+        self._order_ids = order_ids
         numbers = self._schedule.start(self._lease, order_ids, only_new=only_new)
         self.tried_before = frozenset(order_id for order_id, number in numbers.items() if number == TRIED_BEFORE)
         self._findings = {order_id: Finding(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}
+
+    def run(self) -> None:
+        """Do it; `end` tells how it ended.
+
+        Raises:
+            ScheduleError: Redis failed.
+        """
+        with tracing.attempt(list(self._findings), self._schedule.traces) as self.span:
+            self._run()
+
+    def _run(self) -> None:
         limit = self._settings.max_attempts
         try:
             self._expire([order_id for order_id, finding in self._findings.items() if finding.number <= limit])
@@ -128,7 +137,7 @@ class Attempt:
         )
         settlement.carry_out(self._schedule, self._lease)
         if logger.isEnabledFor(logging.INFO):
-            self._log([order_id for order_id in order_ids if order_id not in self.tried_before])
+            self._log([order_id for order_id in self._order_ids if order_id not in self.tried_before])
 
     def end(self, order_ids: Sequence[str]) -> dict[str, int]:
         """Return how it ended for some of the orders; see `orders.expiry.OrderExpiry.expire`.

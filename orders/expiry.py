@@ -17,7 +17,6 @@ from orders.delivery import deliver, prune
 from orders.entries import Lease
 from orders.errors import InvalidDeadline
 from orders.explanation import Explanation, explain
-from orders.gathering import Gathering
 from orders.guarding import Guard
 from orders.hooks import Answer, EventHook, Hooks, HookT
 from orders.ids import OrderId
@@ -67,7 +66,6 @@ class OrderExpiry:
         self._sleep = sleep
         self._jitter = jitter
         self._guard: Guard | None = None
-        self._gathering = Gathering(self._attempt)
 
     @classmethod
     def connect(cls, settings: Settings | None = None, *, hooks: Hooks | None = None) -> Self:
@@ -182,7 +180,7 @@ class OrderExpiry:
         return sum(removed) > 0
 
     def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
-        """Expire orders that a sweep has claimed, perhaps in one transaction with those of other threads.
+        """Expire orders that a sweep has claimed, as one attempt.
 
         Args:
             order_ids: ids as the schedule has them.
@@ -200,7 +198,27 @@ class OrderExpiry:
             ConfigError: its driver is not installed. Likewise.
             ScheduleError: Redis failed. What is not settled is claimed again when its lease has run out.
         """
-        return self._gathering.expire(list(order_ids), Lease(lease, shard))
+        order_ids = list(order_ids)
+        attempt = self.attempt(Lease(lease, shard))
+        attempt.start(order_ids)
+        self.run(attempt)
+        return attempt.end(order_ids)
+
+    def attempt(self, lease: Lease) -> Attempt:
+        """Return an attempt at orders of a lease, for a caller who has several messages of it: `expire` in parts."""
+        return Attempt(
+            self.schedule.shard(lease.shard),
+            self.store,
+            self.guard,
+            self.settings,
+            lease.token,
+            sleep=self._sleep,
+            jitter=self._jitter,
+        )
+
+    def run(self, attempt: Attempt) -> None:
+        """Carry out an attempt that was started; see `orders.attempt.Attempt.run`."""
+        attempt.run()
 
     def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Deliver events to the handlers; see `orders.delivery.deliver`."""
@@ -255,17 +273,6 @@ class OrderExpiry:
     @guard.setter
     def guard(self, guard: Guard) -> None:
         self._guard = guard
-
-    def _attempt(self, lease: Lease) -> Attempt:
-        return Attempt(
-            self.schedule.shard(lease.shard),
-            self.store,
-            self.guard,
-            self.settings,
-            lease.token,
-            sleep=self._sleep,
-            jitter=self._jitter,
-        )
 
     def _event_hooks(self) -> Sequence[EventHook]:
         return self.hooks.event_hooks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 SPAN = 0.05
 """Seconds that the deadlines in one batch may lie apart: the first order in it is that much late."""
+
+
+PAUSE = 0.05
+"""Seconds between two looks at a full queue: workers take fewer messages in that time than it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,12 @@ def sweep(
     seconds: float | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
     monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Swept:
-    """Claim and send until nothing falls due before the next sweep, or that one begins, or the queue is full.
+    """Claim and send until nothing falls due before the next sweep, or that one begins.
 
-    Any number of sweeps may run at once: no id is claimed by two.
+    While the queue is full it waits for room, if somebody makes some: a sweep that runs in the only process there is
+    must end for the queue to be worked off. Any number of sweeps may run at once: no id is claimed by two.
 
     Args:
         schedule: what falls due; one shard, if there are several.
@@ -81,6 +88,7 @@ def sweep(
         seconds: how long, at most; by default the sweep interval.
         is_stopping: tells whether this process was asked to stop; the sweep then ends with the claim that it is at.
         monotonic: seconds from any beginning.
+        sleep: waits for seconds.
 
     Raises:
         Exception: what the publisher raised. What it was given is released, and is due again at once.
@@ -89,12 +97,20 @@ def sweep(
     flood = schedule.due(ahead=settings.lookahead) > settings.batch_threshold
     batch_size = settings.batch_size if flood else 1
     claimed = sent = 0
+    enough = max(min(CHUNK, settings.max_backlog // 2), 1)
+    seen = sys.maxsize
     while monotonic() - began < most and not is_stopping():
+        backlog = publisher.backlog()
         # No claim becomes more messages than it has ids, however it is split: there is room for all of them.
-        limit = min(settings.max_backlog - publisher.backlog(), CHUNK)
-        if limit <= 0:
+        limit = min(settings.max_backlog - backlog, CHUNK)
+        if limit < enough:
             schedule.note("swept_at", schedule.now())  # it was here, though it had no room to claim
-            break
+            if backlog >= seen:
+                break
+            seen = backlog
+            sleep(PAUSE)
+            continue
+        seen = sys.maxsize
         claim = schedule.claim(limit)
         dispatches = list(_dispatches(claim, batch_size, schedule.number))
         _publish(schedule, publisher, claim, dispatches)

@@ -4,13 +4,19 @@ Without it, a worker whose clock is fast would drop every message as expired, an
 orders for as long as it is behind.
 """
 
+import logging
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any
 
 from celery import Task
+from kombu.transport import virtual
 
 from orders.schedule import Schedule
 from tasks.events import MaskedRequest
+
+logger = logging.getLogger(__name__)
 
 _ahead = timedelta(0)
 """How far this host's clock is ahead of Redis's."""
@@ -33,6 +39,23 @@ def measure(schedule: Schedule) -> float:
 class TimedRequest(MaskedRequest):
     """A message in a worker, with its times by this host's clock."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, maybe_iso8601=_parse, **options)
+
+    @property
+    def tzlocal(self) -> tzinfo:
+        """What a time of a message without a zone is in."""
+        return UTC
+
+    acknowledged: bool
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message: at once if no broker is to be told, else from the event loop as Celery does."""
+        if not self.acknowledged and isinstance(self.message.channel, virtual.Channel):
+            self.message.ack_log_error(logger, self.connection_errors)
+            self.acknowledged = True
+        super().acknowledge()
+
     @property
     def eta(self) -> datetime | None:
         """When to start."""
@@ -48,6 +71,12 @@ class TimedRequest(MaskedRequest):
     @expires.setter
     def expires(self, value: datetime | None) -> None:
         self._expires = value
+
+
+@lru_cache(maxsize=1024)
+def _parse(moment: str) -> datetime:
+    """Parse a time of a message: all messages of a claim end at the same."""
+    return datetime.fromisoformat(moment)
 
 
 class TimedTask(Task):

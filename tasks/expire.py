@@ -2,16 +2,19 @@
 
 import orders
 from orders.messages import parse_claim
+from tasks import group
 from tasks.clock import TimedTask
 from tasks.registry import task
 
 
 @task(name="orders.expire", base=TimedTask)
 def expire(*order_ids: str, lease: float, shard: int | None = None) -> dict[str, int]:
-    """Expire orders that a sweep has claimed; see `orders.OrderExpiry.expire`.
+    """Expire orders that a sweep has claimed, together with those of other messages; see `tasks.intake`.
 
     What no sweep sends is refused; see `orders.messages`. A failure is never retried by Celery: the orders have been
     scheduled for their next attempt when it shows.
     """
+    if joined := group.current():
+        return joined.end(order_ids)
     members, held = parse_claim(order_ids, lease, shard)
     return orders.current().expire(members, held.token, shard=held.shard)

@@ -16,6 +16,7 @@ from kombu.entity import Exchange, Queue
 import tasks
 from tasks import logs
 from tasks.heartbeat import Heartbeat
+from tasks.intake import Intake
 from tasks.registry import TASKS
 from tasks.watch import Watch
 
@@ -34,6 +35,7 @@ def install(app: Celery) -> None:
     for function, options in TASKS:
         app.task(**{"ignore_result": True, **options})(function)
     app.steps["consumer"].add(Heartbeat)
+    app.steps["consumer"].add(Intake)
     app.steps["consumer"].add(Watch)
     app.on_after_configure.connect(_add, weak=False)
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from django.db import connections, transaction
 
 from orders import api, ids
+from orders.attempt import Attempt
 from orders.clock import Clock
 from orders.config import Settings
 from orders.contrib.django import bridge, conf
@@ -59,10 +60,10 @@ class DjangoExpiry(OrderExpiry):
         """The same for an operator, who wants to know: nothing waits for a commit, and a Redis that fails raises."""
         return OrderExpiry(self.settings, self.schedule, self.store, hooks=self.hooks, clock=self._clock)
 
-    def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
-        """Expire orders that a sweep has claimed; see `OrderExpiry.expire`."""
+    def run(self, attempt: Attempt) -> None:
+        """Carry out an attempt on a connection that is kept for the next; see `OrderExpiry.run`."""
         with bridge.keeping():
-            return super().expire(order_ids, lease, shard=shard)
+            super().run(attempt)
 
     def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
         """Take an order out of the schedule, after the commit.

@@ -1,0 +1,260 @@
+"""How a worker takes messages of ``orders.expire``: in bulk, and one attempt for all that came together.
+
+Celery has one call of its pool for each message. Here its requests wait until the event loop has read what there is,
+and one call is for all of a lease: what comes meanwhile is the next. Databases do so with their logs, and call it group
+commit (DeWitt et al., "Implementation techniques for main memory database systems", 1984). Each request remains one of
+Celery's, which sends its events, counts it, lists it, and revokes it.
+
+What was tried before is done alone: nothing else is under way in its process, so that an order that kills its process
+harms no other, and is the only one that this is held against.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import Any
+
+from billiard.einfo import ExceptionInfo
+from celery import bootsteps
+from celery.worker import state
+from kombu.utils.json import loads
+
+import orders
+from orders.entries import Lease
+from orders.errors import InvalidMessage
+from orders.messages import parse_claim
+from orders.scripting import CHUNK
+from tasks import group
+
+LANES = 4
+"""Attempts at a time in the threads of a worker: one may wait for a row that a payment holds, or for the guard."""
+
+FEW = 32
+"""Messages in the first attempt, and in each if they take long; with a guard, as many as it is asked at a time."""
+
+LONG = 0.5
+"""Seconds after which an attempt has taken long: the next is for half as many messages, else for twice as many."""
+
+MOST_TIMERS = 100_000
+
+
+class Intake(bootsteps.StartStopStep):
+    """Collects the requests of ``orders.expire`` and has the pool do many at a time."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **_: Any) -> None:
+        self._consumer = consumer
+        self._pass_on = consumer.on_task_request
+        consumer.on_task_request = self.receive
+        self._waiting: dict[Hashable, deque[Any]] = {}
+        """By lease, or by id if a message is a batch: that has company enough."""
+        self._held = 0
+        """How many requests wait."""
+        self._alone: deque[Any] = deque()
+        """Those that were begun, and are to be done alone."""
+        self._is_alone = False
+        """Whether one of them is under way."""
+        self._under_way = 0
+        self._is_open = self._is_asking = self._is_firing = False
+
+    def start(self, consumer: Any) -> None:
+        """Begin; called by Celery when the worker consumes."""
+        guard = orders.current().guard
+        self._few = self._most = orders.current().settings.guard_parallel if guard else FEW
+        self._is_open, self._is_asking = True, False
+        if consumer.hub:
+            consumer.hub.on_tick.add(self._flush)
+        channel = consumer.task_consumer.channel
+        if "BRPOP" in getattr(channel, "handlers", {}):
+            _Bulk(self, consumer, channel)
+
+    def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Begin nothing more; called by Celery when the worker stops or has lost its connection.
+
+        What waits goes back to the queue or, if the connection comes back, is done.
+        """
+        self._is_open = False
+
+    @property
+    def room(self) -> int:
+        """How many more messages are wanted now: what the next attempt may be for."""
+        return self._most - self._held
+
+    def receive(self, request: Any) -> None:
+        """Take a request from Celery's strategy, which has checked, announced and, until its eta, kept it."""
+        claim = self._claim(request)
+        if claim is None:
+            self._pass_on(request)
+            return
+        request.order_ids, request.lease = claim
+        key: Hashable = request.lease if len(request.order_ids) == 1 else request.id
+        self._waiting.setdefault(key, deque()).append(request)
+        self._held += 1
+        hub = self._consumer.hub
+        if hub is None:
+            self._flush()
+        elif request.eta and not self._is_firing:
+            # The loop fires ten timers, and then waits for up to a second: this is one of them.
+            self._is_firing = True
+            try:
+                hub.fire_timers(max_timers=MOST_TIMERS, propagate=hub.propagate_errors)
+            finally:
+                self._is_firing = False
+
+    def _claim(self, request: Any) -> tuple[Sequence[str], Lease] | None:
+        """Return what a request is for; None if no sweep sent it, so that Celery does with it what it says."""
+        if request.type != "orders.expire" or not request.ignore_result:
+            return None
+        args, kwargs, embed = request.message.payload
+        if embed and any(embed.values()):
+            return None
+        try:
+            return parse_claim(args, kwargs["lease"], kwargs.get("shard")) if kwargs.keys() <= _KEYWORDS else None
+        except (InvalidMessage, LookupError):
+            return None
+
+    def _flush(self) -> None:
+        """Have what waits begin, as far as the pool can take it."""
+        pool = self._consumer.pool
+        if pool.uses_semaphore:  # prefork: its processes are shared with whatever else there is
+            if self._is_open and not self._is_asking and self._may_begin():
+                self._is_asking = True
+                self._consumer.controller.semaphore.acquire(self._begin_in_process)
+            return
+        lanes = min(LANES, pool.num_processes)
+        while self._is_open and self._under_way < lanes and self._may_begin():
+            self._begin()
+
+    def _may_begin(self) -> bool:
+        if self._alone or self._is_alone:
+            return not self._under_way
+        return bool(self._waiting)
+
+    def _begin_in_process(self) -> None:
+        """Begin in a process that is free."""
+        self._is_asking = False
+        if not (self._is_open and self._may_begin() and self._begin()):
+            self._consumer.controller.semaphore.release()
+
+    def _begin(self) -> bool:
+        """Have the pool make the next attempt; tell whether there was one to make."""
+        self._is_alone = is_alone = bool(self._alone)
+        requests = [self._alone.popleft()] if is_alone else self._next()
+        if not requests:
+            return False
+        task = requests[0].task
+        self._under_way += 1
+        messages = [
+            group.Message(each.id, each.order_ids, each.message.payload, each.request_dict) for each in requests
+        ]
+        self._consumer.pool.apply_async(
+            group.run,
+            (task.name, requests[0].lease, messages, is_alone or len(requests[0].order_ids) > 1),
+            accept_callback=None if is_alone else partial(_accept, requests),
+            callback=partial(self._done, requests, time.monotonic()),
+            error_callback=partial(self._lost, requests),
+            timeout_callback=partial(_time_out, requests),
+            soft_timeout=task.soft_time_limit,
+            timeout=task.time_limit,
+            correlation_id=requests[0].id,
+        )
+        return True
+
+    def _next(self) -> list[Any]:
+        """Return the requests of the next attempt: of one lease, and none that was revoked or has become void."""
+        while self._waiting:
+            key, waiting = next(iter(self._waiting.items()))
+            requests = [waiting.popleft() for _ in range(min(len(waiting), self._most))]
+            if not waiting:
+                del self._waiting[key]
+            self._held -= len(requests)
+            if state.revoked or state.revoked_stamps or requests[0].maybe_expire():
+                requests = [request for request in requests if not request.revoked()]
+            if requests:
+                return requests
+        return []
+
+    def _done(self, requests: Sequence[Any], began: float, outcomes: Any) -> None:
+        if isinstance(outcomes, ExceptionInfo):  # a thread that was told to exit
+            self._lost(requests, outcomes)
+            return
+        again = []
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if outcome is None:
+                again.append(request)
+            else:
+                request.on_success(outcome)
+        self._consumer.call_soon(self._end, again, len(requests), time.monotonic() - began)
+
+    def _lost(self, requests: Sequence[Any], error: Any) -> None:
+        """Tell of each request that the process which did it has died."""
+        for request in requests:
+            request.on_failure(error)
+        self._consumer.call_soon(self._end, [], 0, 0.0)
+
+    def _end(self, again: Sequence[Any], number: int, seconds: float) -> None:
+        """Go on after an attempt."""
+        self._under_way -= 1
+        self._is_alone = False
+        self._alone.extend(again)
+        if seconds > LONG:
+            self._most = max(self._most // 2, self._few)
+        elif number >= self._most:
+            self._most = min(self._most * 2, CHUNK)
+        self._flush()
+
+
+_KEYWORDS = {"lease", "shard"}
+
+
+class _Bulk:
+    """Takes many messages at once from a Redis: after BRPOP has answered with one, as many more as are wanted."""
+
+    def __init__(self, intake: Intake, consumer: Any, channel: Any) -> None:
+        self._intake = intake
+        self._channel = channel
+        self._queue = consumer.app.amqp.router.route({}, "orders.expire")["queue"].name
+        self._read_one = channel.handlers["BRPOP"]
+        self._can_consume = channel.qos.can_consume
+        channel.handlers["BRPOP"] = self.read
+        channel.qos.can_consume = lambda: self._intake.room > 0 and self._can_consume()
+
+    def read(self, **options: Any) -> Any:
+        """Read BRPOP's answer, and take what else there is."""
+        answer = self._read_one(**options)  # raises Empty if it brought none
+        channel = self._channel
+        room = channel.qos.can_consume_max_estimate()
+        number = self._intake.room if room is None else min(room, self._intake.room)
+        if number > 0 and self._queue in channel.active_queues:
+            for item in self._take(number):
+                # Only what is of no type of JSON's needs kombu's reader, which takes twice as long.
+                message = loads(item) if b"__type__" in item else json.loads(item)
+                channel.connection._deliver(message, self._queue)  # noqa: SLF001
+        return answer
+
+    def _take(self, number: int) -> Sequence[bytes]:
+        client = self._channel.client
+        try:
+            client.connection.send_command(*self._prefixed("RPOP", self._queue, number))
+            return client.parse_response(client.connection, "RPOP") or ()
+        except self._channel.connection_errors:
+            client.connection.disconnect()
+            raise
+
+    def _prefixed(self, *command: Any) -> Sequence[Any]:
+        return self._channel.client._prefix_args(command) if self._channel.global_keyprefix else command  # noqa: SLF001
+
+
+def _accept(requests: Sequence[Any], pid: int, began: float) -> None:
+    for request in requests:
+        request.on_accepted(pid, began)
+
+
+def _time_out(requests: Sequence[Any], soft: bool, timeout: float) -> None:  # noqa: FBT001 - billiard's signature
+    for request in requests:
+        request.on_timeout(soft, timeout)

@@ -1,0 +1,444 @@
+"""How a worker collects messages, with a pool that ends its jobs when the test says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from billiard.einfo import ExceptionInfo
+from celery.worker import state
+from kombu.asynchronous.semaphore import LaxBoundedSemaphore
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+import orders
+from orders.entries import Lease
+from orders.scripting import CHUNK
+from tasks.intake import FEW, LANES, LONG, Intake
+
+EXPIRED = (0, "{'expired': 1}", 0.001)
+
+
+@dataclass(eq=False)
+class Request:
+    """What the intake needs of Celery's."""
+
+    id: str
+    args: Sequence[Any] = ()
+    kwargs: dict[str, Any] = field(default_factory=lambda: {"lease": 1.0})
+    embed: dict[str, Any] | None = None
+    type: str = "orders.expire"
+    ignore_result: bool = True
+    eta: object = None
+    is_void: bool = False
+    is_revoked: bool = False
+    began: int = 0
+    ended: list[Any] = field(default_factory=list)
+    order_ids: Sequence[str] = ()
+    lease: Lease | None = None
+
+    def __post_init__(self) -> None:
+        self.args = self.args or (self.id,)
+        self.request_dict = {"id": self.id}
+        self.message = SimpleNamespace(payload=[self.args, self.kwargs, self.embed])
+        self.task = SimpleNamespace(name=self.type, soft_time_limit=None, time_limit=None)
+
+    def maybe_expire(self) -> bool:
+        return self.is_void
+
+    def revoked(self) -> bool:
+        return self.is_void or self.is_revoked
+
+    def on_accepted(self, pid: int, began: float) -> None:
+        self.began += 1
+
+    def on_success(self, outcome: Any) -> None:
+        self.ended.append(outcome)
+
+    def on_failure(self, error: Any) -> None:
+        self.ended.append(error)
+
+
+@dataclass
+class Job:
+    """One call of the pool."""
+
+    lease: Lease
+    messages: Sequence[Any]
+    is_alone: bool
+    options: dict[str, Any]
+
+    @property
+    def ids(self) -> list[str]:
+        return [message.id for message in self.messages]
+
+    def accept(self) -> None:
+        if self.options["accept_callback"]:
+            self.options["accept_callback"](1, 0.0)
+
+    def end(self, again: Sequence[str] = ()) -> None:
+        self.options["callback"]([None if message.id in again else EXPIRED for message in self.messages])
+
+
+class Pool:
+    def __init__(self, processes: int, *, uses_semaphore: bool) -> None:
+        self.num_processes = processes
+        self.uses_semaphore = uses_semaphore
+        self.jobs: list[Job] = []
+
+    def apply_async(self, _: Callable[..., Any], arguments: tuple[Any, ...], **options: Any) -> None:
+        _, lease, messages, is_alone = arguments
+        self.jobs.append(Job(lease, messages, is_alone, options))
+
+
+class Hub:
+    """Celery's event loop, a turn at a time."""
+
+    propagate_errors = ()
+
+    def __init__(self) -> None:
+        self.on_tick: set[Callable[[], None]] = set()
+        self.timers: list[Callable[[], None]] = []
+
+    def fire_timers(self, *, max_timers: int, propagate: object) -> None:
+        for _ in range(max_timers):
+            if not self.timers:
+                return
+            self.timers.pop(0)()
+
+    def turn(self) -> None:
+        for tick in list(self.on_tick):
+            tick()
+
+
+class Worker:
+    """An intake, and the parts of Celery's worker around it."""
+
+    def __init__(self, *, processes: int = 8, prefork: bool = False) -> None:
+        self.passed_on: list[Request] = []
+        self.pool = Pool(processes, uses_semaphore=prefork)
+        self.hub = Hub()
+        self.semaphore = LaxBoundedSemaphore(processes)
+        self.consumer = SimpleNamespace(
+            on_task_request=self.passed_on.append,
+            pool=self.pool,
+            hub=self.hub,
+            controller=SimpleNamespace(semaphore=self.semaphore),
+            call_soon=lambda function, *arguments: function(*arguments),
+            task_consumer=SimpleNamespace(channel=object()),
+        )
+        self.intake = Intake(self.consumer)
+        self.intake.start(self.consumer)
+
+    def bring(self, *requests: Request) -> None:
+        """Have them arrive in one turn of the loop."""
+        for request in requests:
+            self.consumer.on_task_request(request)
+        self.hub.turn()
+
+    def under_way(self) -> list[list[str]]:
+        return [job.ids for job in self.pool.jobs]
+
+    def take(self) -> Job:
+        """Return the oldest job, which the pool then forgets."""
+        return self.pool.jobs.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def _configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    found = SimpleNamespace(guard=None, settings=SimpleNamespace(guard_parallel=16))
+    monkeypatch.setattr(orders, "current", lambda: found)
+    state.revoked.clear()
+    yield
+    state.revoked.clear()
+
+
+def some(number: int, prefix: str = "", **options: Any) -> list[Request]:
+    return [Request(f"{prefix}{each}", **options) for each in range(number)]
+
+
+def test_messages_that_come_together_are_one_attempt() -> None:
+    worker, requests = Worker(), some(20)
+    worker.bring(*requests)
+    [job] = worker.pool.jobs
+    assert job.ids == [request.id for request in requests]
+    assert not job.is_alone
+    job.accept()
+    job.end()
+    assert {request.began for request in requests} == {1}
+    assert [request.ended for request in requests] == [[EXPIRED]] * 20
+
+
+def test_what_comes_while_all_lanes_are_taken_is_the_next_attempt() -> None:
+    worker = Worker()
+    for lane in range(LANES):
+        worker.bring(Request(f"lane {lane}"))
+    worker.bring(*some(10))
+    worker.bring(*some(10, "b"))
+    assert len(worker.pool.jobs) == LANES
+    worker.take().end()
+    assert len(worker.pool.jobs[-1].ids) == 20
+
+
+def test_there_are_no_more_attempts_than_threads() -> None:
+    worker = Worker(processes=1)
+    worker.bring(Request("a"))
+    worker.bring(Request("b"))
+    assert worker.under_way() == [["a"]]
+
+
+def test_an_attempt_has_one_lease() -> None:
+    worker = Worker()
+    worker.bring(Request("a"), Request("b", kwargs={"lease": 2.0}), Request("c"), Request("d", kwargs={"lease": 2.0}))
+    assert worker.under_way() == [["a", "c"], ["b", "d"]]
+    assert [job.lease for job in worker.pool.jobs] == [Lease(1.0), Lease(2.0)]
+
+
+def test_shards_are_leases_of_their_own() -> None:
+    worker = Worker()
+    worker.bring(Request("a", kwargs={"lease": 1.0, "shard": 0}), Request("b", kwargs={"lease": 1.0, "shard": 1}))
+    assert worker.under_way() == [["a"], ["b"]]
+
+
+def test_a_batch_has_company_enough() -> None:
+    worker = Worker()
+    worker.bring(Request("batch", args=("1", "2")), Request("3"), Request("4"))
+    assert worker.under_way() == [["batch"], ["3", "4"]]
+    assert worker.pool.jobs[0].is_alone  # whoever was tried before is in no batch: a sweep sends it by itself
+
+
+def test_attempts_grow_while_they_are_quick_and_shrink_when_they_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, now = Worker(processes=1), [0.0]
+    monkeypatch.setattr("tasks.intake.time.monotonic", lambda: now[0])
+    sizes = []
+    worker.bring(*some(3 * CHUNK))
+    while worker.pool.jobs:
+        job = worker.take()
+        sizes.append(len(job.ids))
+        job.end()
+    assert sizes[:7] == [FEW, 64, 128, 256, 512, CHUNK, CHUNK]
+    assert sum(sizes) == 3 * CHUNK
+    worker.bring(*some(CHUNK, "slow"))
+    now[0] += LONG + 0.1
+    worker.take().end()
+    worker.bring(*some(CHUNK, "next"))
+    assert len(worker.take().ids) == CHUNK // 2
+
+
+def test_a_worker_with_a_guard_wants_no_more_than_it_can_ask_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SimpleNamespace(guard=object(), settings=SimpleNamespace(guard_parallel=3))
+    monkeypatch.setattr(orders, "current", lambda: found)
+    worker = Worker()
+    assert worker.intake.room == 3
+    worker.bring(*some(3 * LANES))
+    assert [len(job.ids) for job in worker.pool.jobs] == [3] * LANES
+
+
+def test_what_was_tried_before_is_tried_while_nothing_else_is_under_way() -> None:
+    worker = Worker()
+    poison, before, after = Request("poison"), Request("before"), Request("after")
+    worker.bring(before)
+    worker.bring(poison)
+    first, second = worker.take(), worker.take()
+    second.end(again=["poison"])
+    worker.bring(after)
+    assert worker.under_way() == []  # the poison waits for who is under way, and who comes waits for the poison
+    first.end()
+    assert worker.under_way() == [["poison"]]
+    assert worker.pool.jobs[0].is_alone
+    worker.hub.turn()
+    assert len(worker.pool.jobs) == 1
+    job = worker.take()
+    job.accept()
+    job.end()
+    assert worker.under_way() == [["after"]]
+    assert poison.ended == [EXPIRED]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("1", type="shop.mail"),
+        Request("1", ignore_result=False),
+        Request("1", embed={"callbacks": ["shop.mail"], "errbacks": None}),
+        Request("1", kwargs={}),
+        Request("1", kwargs={"lease": "soon"}),
+        Request("1", kwargs={"lease": 1.0, "shard": -1}),
+        Request("1", kwargs={"lease": 1.0, "colour": "blue"}),
+        Request("1", args=(7,)),
+        Request("1", args=("",)),
+    ],
+    ids=lambda request: f"{request.type} {request.args} {request.kwargs}",
+)
+def test_what_no_sweep_sends_is_celerys(request_: Request) -> None:
+    worker = Worker()
+    worker.bring(request_)
+    assert worker.passed_on == [request_]
+    assert worker.under_way() == []
+
+
+def test_what_was_revoked_or_has_become_void_is_not_begun() -> None:
+    worker = Worker()
+    state.revoked.add("b")
+    worker.bring(Request("a"), Request("b", is_revoked=True), Request("c"))
+    worker.bring(Request("d", is_void=True, kwargs={"lease": 2.0}))
+    assert worker.under_way() == [["a", "c"]]
+    assert worker.intake.room == FEW
+
+
+def test_a_process_of_the_pool_is_asked_for_and_given_back() -> None:
+    worker = Worker(processes=2, prefork=True)
+    held: list[object] = []
+    worker.semaphore.acquire(held.append, "a task of the shop")
+    worker.bring(*some(3))
+    worker.bring(*some(3, "b"))
+    assert worker.under_way() == [["0", "1", "2"]]  # the other process is the shop's
+    worker.semaphore.release()  # as the pool does when a task has ended
+    assert worker.under_way() == [["0", "1", "2"], ["b0", "b1", "b2"]]
+    for _ in range(2):
+        worker.take().end()
+        worker.semaphore.release()
+    assert worker.semaphore.value == 2
+
+
+def test_who_is_revoked_while_it_waits_for_a_process_holds_none() -> None:
+    worker = Worker(processes=1, prefork=True)
+    worker.semaphore.acquire(lambda: None)
+    worker.bring(Request("a", is_void=True))
+    worker.semaphore.release()
+    assert worker.under_way() == []
+    assert worker.semaphore.value == 1
+
+
+def test_after_a_lost_connection_it_asks_anew_and_goes_on_with_what_it_has() -> None:
+    worker = Worker(processes=1, prefork=True)
+    worker.semaphore.acquire(lambda: None)
+    worker.bring(Request("a"))
+    worker.intake.stop(worker.consumer)
+    worker.semaphore.clear()  # as Celery does
+    worker.hub.turn()
+    assert worker.under_way() == []
+    worker.intake.start(worker.consumer)
+    worker.hub.turn()
+    assert worker.under_way() == [["a"]]
+
+
+def test_a_worker_that_stops_begins_nothing_more() -> None:
+    worker = Worker()
+    worker.bring(*some(LANES * FEW))
+    worker.bring(*some(5, "held"))
+    worker.intake.stop(worker.consumer)
+    for _ in range(LANES):
+        worker.take().end()
+    worker.hub.turn()
+    assert worker.under_way() == []
+
+
+@pytest.mark.parametrize("how", ["error_callback", "callback"])
+def test_each_task_of_a_process_that_was_lost_has_failed(how: str) -> None:
+    try:
+        raise SystemExit
+    except SystemExit:
+        lost = ExceptionInfo()
+    worker, requests = Worker(processes=1), some(3)
+    worker.bring(*requests)
+    worker.bring(Request("next"))
+    worker.take().options[how](lost)
+    assert [request.ended for request in requests] == [[lost]] * 3
+    assert worker.under_way() == [["next"]]
+
+
+def test_all_that_falls_due_at_the_same_time_is_one_attempt() -> None:
+    # given twenty timers, of which Celery's loop fires ten before it waits for up to a second
+    worker = Worker()
+    requests = some(20, eta=object())
+    worker.hub.timers = [lambda request=request: worker.consumer.on_task_request(request) for request in requests]  # type: ignore[misc]
+    worker.hub.timers.pop(0)()
+    assert worker.hub.timers == []
+    worker.hub.turn()
+    assert worker.under_way() == [[request.id for request in requests]]
+
+
+class Channel:
+    """A Redis channel of kombu's that has messages."""
+
+    connection_errors = (RedisConnectionError,)
+    global_keyprefix = "shop:"
+
+    def __init__(self, worker: Worker, *, prefetch: int | None = None) -> None:
+        self.worker = worker
+        self.handlers = {"BRPOP": lambda **_: self.deliver({"id": "first"}, "orders.expire")}
+        self.active_queues = ["shop", "orders.expire"]
+        self.qos = SimpleNamespace(can_consume=lambda: True, can_consume_max_estimate=lambda: prefetch)
+        self.commands: list[tuple[Any, ...]] = []
+        self.fails = False
+        self.client = SimpleNamespace(
+            connection=SimpleNamespace(send_command=self.send, disconnect=lambda: self.commands.append(("closed",))),
+            parse_response=lambda *_: [json.dumps({"id": f"more {number}"}).encode() for number in range(3)],
+            _prefix_args=lambda command: [command[0], f"shop:{command[1]}", *command[2:]],
+        )
+        self.connection = SimpleNamespace(_deliver=self.deliver)
+
+    def send(self, *command: Any) -> None:
+        self.commands.append(command)
+        if self.fails:
+            raise RedisConnectionError("gone")
+
+    def deliver(self, message: dict[str, Any], _: str) -> bool:
+        self.worker.consumer.on_task_request(Request(message["id"]))
+        return True
+
+    def consumed(self) -> Channel:
+        self.worker.consumer.task_consumer = SimpleNamespace(channel=self)
+        route = {"queue": SimpleNamespace(name="orders.expire")}
+        self.worker.consumer.app = SimpleNamespace(amqp=SimpleNamespace(router=SimpleNamespace(route=lambda *_: route)))
+        self.worker.intake.start(self.worker.consumer)
+        return self
+
+
+def test_after_one_message_it_takes_as_many_as_the_next_attempt_may_have() -> None:
+    worker = Worker()
+    channel = Channel(worker).consumed()
+    assert channel.handlers["BRPOP"]()
+    assert channel.commands == [("RPOP", "shop:orders.expire", FEW - 1)]
+    worker.hub.turn()
+    assert worker.under_way() == [["first", "more 0", "more 1", "more 2"]]
+
+
+def test_it_takes_no_more_than_it_may_prefetch() -> None:
+    channel = Channel(Worker(), prefetch=5).consumed()
+    channel.handlers["BRPOP"]()
+    assert channel.commands[0][-1] == 5
+    full = Channel(Worker(), prefetch=0).consumed()
+    full.handlers["BRPOP"]()
+    assert full.commands == []
+
+
+def test_it_takes_nothing_in_bulk_from_queues_of_the_shops() -> None:
+    channel = Channel(Worker())
+    channel.active_queues = ["shop"]
+    channel.consumed().handlers["BRPOP"]()
+    assert channel.commands == []
+
+
+def test_a_worker_whose_next_attempt_is_full_takes_no_more() -> None:
+    worker = Worker(processes=1)
+    channel = Channel(worker).consumed()
+    worker.bring(Request("under way"))
+    worker.bring(*some(FEW - 1))
+    assert channel.qos.can_consume()
+    worker.bring(Request("the last"))
+    assert not channel.qos.can_consume()
+    worker.take().end()
+    assert channel.qos.can_consume()
+
+
+def test_a_connection_that_is_lost_while_it_takes_more_is_closed() -> None:
+    channel = Channel(Worker())
+    channel.fails = True
+    with pytest.raises(RedisConnectionError):
+        channel.consumed().handlers["BRPOP"]()
+    assert channel.commands[-1] == ("closed",)
