@@ -1,4 +1,4 @@
-"""Other Python queues, each running one job per order with the same SQL."""
+"""Other queues, each running one job per order with the same SQL."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -52,7 +52,7 @@ class Peer:
         """
         log = bench.folder / f"{self.module}-fill.log"
         command: list[str | Path] = [self._python_in(bench), "-m", f"{__package__}.fill", self.module, str(orders)]
-        filling = start(command, log=log, **_environment(bench))
+        filling = start(command, log=log, **environment(bench))
         with stopped_at_end([filling]):
             if filling.wait():
                 raise RuntimeError(f"{self.name} could not be filled: {log.read_text(errors='replace')[-2000:]}")
@@ -69,7 +69,7 @@ class Peer:
         with stopped_at_end(processes):
             for number, arguments in enumerate(self.workers, start=1):
                 log = bench.folder / f"{self.module}-{number}.log"
-                processes.append(start([python, *shlex.split(arguments)], log=log, **_environment(bench)))
+                processes.append(start([python, *shlex.split(arguments)], log=log, **environment(bench)))
             yield processes
 
     def _python_in(self, bench: Bench) -> Path:
@@ -109,5 +109,6 @@ class PeerApart(Peer):
         return python
 
 
-def _environment(bench: Bench) -> dict[str, str]:
+def environment(bench: Bench) -> dict[str, str]:
+    """Return the variables that tell a peer's processes where they are."""
     return {REDIS_URL: bench.redis_url, DATABASE_URL: bench.database_url, "PYTHONPATH": str(ROOT)}

@@ -8,6 +8,7 @@ given the deadline, and the others are given the job.
 
 from __future__ import annotations
 
+from benchmarks.peers.bullmq_peer import BullMQ
 from benchmarks.peers.peer import Peer, PeerApart
 
 _HERE = __package__
@@ -114,5 +115,38 @@ APSCHEDULER = Peer(
     ),
 )
 
-PEERS = (HUEY, DRAMATIQ, APSCHEDULER, CELERY, ARQ, RQ, PROCRASTINATE)
+PGQUEUER = Peer(
+    name="PGQueuer",
+    package="pgqueuer",
+    module="pgqueuer_peer",
+    workers=(f"-m {_HERE}.pgqueuer_peer",) * 2,
+    note=(
+        "Its queue is in the database of the orders, with its default durability. A worker for each core: "
+        "https://janbjorge.github.io/pgqueuer/guides/deployment/; asyncpg, the faster driver, and a single connection "
+        "for the queue, a larger batch_size for short jobs (50), autovacuum as it recommends: "
+        "https://janbjorge.github.io/pgqueuer/guides/performance-tuning/. Jobs are coroutines, with SQLAlchemy's "
+        "asyncio and asyncpg, on uvloop, which `pgq run` takes; started by `run`, since that command fails with the "
+        "current Typer. Enqueued in bulk; its tables are analyzed before it starts."
+    ),
+)
+
+VTASKS = PeerApart(
+    name="django-vtasks",
+    package="django-vtasks",
+    module="vtasks_peer",
+    workers=(f"-m django runworker --settings {_HERE}.vtasks_settings --concurrency 20",) * 2,
+    note=(
+        "Its Valkey backend, which is faster than its database backend: https://pypi.org/project/django-vtasks/; a "
+        "worker for each core with its default of 20 tasks at a time; tasks are coroutines, with SQLAlchemy's asyncio "
+        "and asyncpg, on uvloop, which the worker takes if it is installed. No batch queue, which would run many "
+        "orders in one task, and which loses them with a worker that is killed. Enqueued with aenqueue_many. Needs "
+        "Python 3.12 and Django 6, hence an environment of its own."
+    ),
+    environment=".venv-bench-vtasks",
+    variable="ORDERS_BENCH_VTASKS_PYTHON",
+)
+
+BULLMQ = BullMQ()
+
+PEERS = (HUEY, DRAMATIQ, APSCHEDULER, CELERY, ARQ, RQ, PROCRASTINATE, PGQUEUER, VTASKS, BULLMQ)
 """In the order in which tables list them."""
