@@ -57,6 +57,8 @@ class ThisProject:
 
     batch_size: int | None = None
     """ORDERS_BATCH_SIZE; None for the default."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Other settings that are not the defaults, by their names without ORDERS_."""
 
     def fill(self, bench: Bench, orders: int) -> None:
         """Schedule the orders with the deadlines that their rows have."""
@@ -75,10 +77,7 @@ class ThisProject:
     def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
         """Start workers and beat."""
         (bench.folder / "celeryconfig.py").write_text(self.celeryconfig)
-        settings = _settings(bench)
-        given = {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
-        if self.batch_size:
-            given[f"{PREFIX}BATCH_SIZE"] = str(self.batch_size)
+        given = self.environment(bench)
         celery = [str(bench.python), "-m", "celery", "-A", "tasks"]
         sweeper = [*self._worker(bench), "--queues=orders.sweep,orders.events", "--concurrency=4"]
         commands = {f"worker-{number}": self.worker(bench) for number in range(self.workers)}
@@ -90,6 +89,14 @@ class ThisProject:
         started.append(processes.start(beat, log=bench.folder / "beat.log", **given))
         with processes.stopped_at_end(started):
             yield started
+
+    def environment(self, bench: Bench) -> dict[str, str]:
+        """Return the variables of its processes."""
+        settings = _settings(bench)
+        given = {name.upper(): str(getattr(settings, name)) for name in settings.model_fields_set}
+        if self.batch_size:
+            given["BATCH_SIZE"] = str(self.batch_size)
+        return {f"{PREFIX}{name}": value for name, value in {**given, **dict(self.settings)}.items()}
 
     @property
     def celeryconfig(self) -> str:

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contender import Bench, Contender, Shape
+from benchmarks.distance import Distance
 from benchmarks.orders_table import POLL, Audit, OrdersTable
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import Servers
@@ -40,6 +42,8 @@ class Round:
     """CPU seconds of the contender's processes, from the first expiry that was seen (within 20 ms), to the last."""
     error: str | None
     """Why it failed."""
+    proxy_cpu: float = 0.0
+    """CPU seconds of the proxies, if there is a distance, from the start of the contender's processes."""
 
     @property
     def is_right(self) -> bool:
@@ -64,15 +68,17 @@ class _Run:
     redis_cpu: float = 0.0
     workers_cpu: float = 0.0
     error: str | None = None
+    proxy_cpu: float = 0.0
 
 
-def drain(servers: Servers, contender: Contender, orders: int) -> Round:
+def drain(servers: Servers, contender: Contender, orders: int, *, distance: Distance | None = None) -> Round:
     """Have a contender expire orders that are all overdue. Whatever it does, this returns within about 90 seconds.
 
     Args:
         servers: where.
         contender: who.
         orders: how many.
+        distance: between its processes and the servers; None for none. Its work is put there without it.
     """
     run, audit = _Run(), None
     with servers.database() as database_url, servers.redis() as redis, servers.workplace() as folder:
@@ -81,8 +87,10 @@ def drain(servers: Servers, contender: Contender, orders: int) -> Round:
             table.place(orders)
             try:
                 contender.fill(bench, orders)
-                table.release()
-                _watch(run, table, contender, bench, roots=(servers.postgres_pid, redis.pid))
+                with distance.between(bench) if distance else nullcontext((bench, ())) as (seen, proxies):
+                    table.release()
+                    _watch(run, table, contender, seen, roots=(servers.postgres_pid, redis.pid))
+                    run.proxy_cpu = cpu_seconds(proxies)
                 audit = table.audit()
             except Exception as error:  # noqa: BLE001 - a contender that fails is a result, and not the end of the run
                 run.error = f"{type(error).__name__}: {error}"
@@ -97,6 +105,7 @@ def drain(servers: Servers, contender: Contender, orders: int) -> Round:
         run.redis_cpu,
         run.workers_cpu,
         run.error,
+        run.proxy_cpu,
     )
 
 

@@ -1,15 +1,17 @@
 """The measurements, in the order in which a run makes them."""
 
 from benchmarks.lab import Measure
-from benchmarks.measures import costs, drain, enqueue, growth, idle, lateness, limit, scaling
+from benchmarks.measures import costs, distance, drain, enqueue, flower, growth, idle, lateness, limit, scaling
 
 MEASURES: tuple[Measure, ...] = (
     drain.MEASURE,
     scaling.MEASURE,
+    distance.MEASURE,
     lateness.MEASURE,
     enqueue.MEASURE,
     growth.MEASURE,
     idle.MEASURE,
+    flower.MEASURE,
     limit.MEASURE,
     costs.MEASURE,
 )
