@@ -91,7 +91,7 @@ def _lateness(axis: Axes, result: Result) -> None:
     """Draw which share of the orders was expired how late."""
     labels = set()
     for round_, style in _styled(result.data):
-        label = f"{round_['rate']} orders/s"
+        label = round_["load"]
         points = sorted((int(share) / 10, late) for share, late in round_["shares"].items())
         axis.plot(
             [late for _, late in points],
@@ -110,10 +110,10 @@ def _lateness(axis: Axes, result: Result) -> None:
 
 
 def _styled(data: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each round with the line of its rate."""
-    styles = dict(zip(dict.fromkeys(round_["rate"] for round_ in data), ("-", "--", ":", "-."), strict=False))
+    """Yield each round with the line of its load."""
+    styles = dict(zip(dict.fromkeys(round_["load"] for round_ in data), ("-", "--", ":", "-."), strict=False))
     for round_ in data:
-        yield round_, styles[round_["rate"]]
+        yield round_, styles[round_["load"]]
 
 
 def _growth(axis: Axes, result: Result) -> None:

@@ -89,8 +89,9 @@ def drain(servers: Servers, contender: Contender, orders: int, *, distance: Dist
                 contender.fill(bench, orders)
                 with distance.between(bench) if distance else nullcontext((bench, ())) as (seen, proxies):
                     table.release()
+                    idle = cpu_seconds(proxies)
                     _watch(run, table, contender, seen, roots=(servers.postgres_pid, redis.pid))
-                    run.proxy_cpu = cpu_seconds(proxies)
+                    run.proxy_cpu = cpu_seconds(proxies) - idle
                 audit = table.audit()
             except Exception as error:  # noqa: BLE001 - a contender that fails is a result, and not the end of the run
                 run.error = f"{type(error).__name__}: {error}"

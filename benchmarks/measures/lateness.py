@@ -1,7 +1,8 @@
 """Lateness: how long after its deadline the expiry of an order is committed, with a sweep every 10 s.
 
-Orders fall due one after another. All are scheduled before the processes start, long before they are due, as orders
-are that have half an hour to be paid. Both instants are the database's.
+Orders fall due one after another, or all at the very same moment, as those do whose deadlines are rounded. All are
+scheduled before the processes start, long before they are due, as orders are that have half an hour to be paid. Both
+instants are the database's.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,38 @@ from benchmarks.lab import Lab, Measure, Result, percentile, spread
 from benchmarks.orders_table import OrdersTable
 from benchmarks.ours import ONE_TASK
 
-RATES = (100, 500)
-"""Orders that fall due in a second."""
+
+@dataclass(frozen=True)
+class Load:
+    """How orders fall due."""
+
+    name: str
+    orders: int
+    """How many; of a rate, those of a second."""
+    is_rate: bool
+
+    def total(self, seconds: float) -> int:
+        """Return how many there are, if they fall due for so many seconds."""
+        return round(self.orders * seconds) if self.is_rate else self.orders
+
+    @property
+    def apart(self) -> float:
+        """Return the seconds from one deadline to the next."""
+        return 1 / self.orders if self.is_rate else 0.0
+
+
+LOADS = (
+    Load("100 a second", 100, is_rate=True),
+    Load("500 a second", 500, is_rate=True),
+    Load("15 at once", 15, is_rate=False),
+    Load("2,000 at once", 2_000, is_rate=False),
+)
 
 LEAD = 10.0
 """Seconds from placing the orders to the first deadline: the processes have started by then, and a sweep was made."""
+
+WARM_UP = 20
+"""Orders that are due 4 s before, and do not count: the first that workers expire after their start take longer."""
 
 SECONDS, QUICK_SECONDS = 15.0, 5.0
 """For which orders fall due; the first is longer than a sweep interval, so that a sweep comes amidst them."""
@@ -36,31 +64,34 @@ ROUNDS = 2
 
 def steps(lab: Lab) -> int:
     """Return how many rounds there will be."""
-    return len(RATES) * min(lab.rounds, ROUNDS)
+    return len(LOADS) * min(lab.rounds, ROUNDS)
 
 
 def run(lab: Lab) -> Sequence[Result]:
     """Let orders fall due."""
     data = []
-    for rate in RATES:
+    for load in LOADS:
         for number in range(min(lab.rounds, ROUNDS)):
-            lab.step(f"lateness at {rate} orders/s: round {number + 1}")
-            data.append(_round(lab, rate))
+            lab.step(f"lateness, {load.name}: round {number + 1}")
+            data.append(_round(lab, load))
     return [
         Result(
             name="lateness",
             title="Lateness, a sweep every 10 s",
-            columns=("orders/s", "orders", "p50 ms", "p99 ms", "max ms", "expired"),
-            rows=[_row(rate, [round_ for round_ in data if round_["rate"] == rate]) for rate in RATES],
-            note="From the deadline to the commit of the expiry. A sweeper and two workers, with all defaults.",
+            columns=("fall due", "orders", "p50 ms", "p99 ms", "max ms", "expired"),
+            rows=[_row(load, [round_ for round_ in data if round_["load"] == load.name]) for load in LOADS],
+            note=(
+                "From the deadline to the commit of the expiry. A sweeper and two workers, with all defaults. At once: "
+                "all with the same deadline."
+            ),
             data=data,
         )
     ]
 
 
-def _round(lab: Lab, rate: int) -> dict[str, Any]:
+def _round(lab: Lab, load: Load) -> dict[str, Any]:
     seconds = QUICK_SECONDS if lab.quick else SECONDS
-    number = round(rate * seconds)
+    number = load.total(seconds)
     with (
         lab.servers.database() as database_url,
         lab.servers.redis() as redis,
@@ -68,15 +99,16 @@ def _round(lab: Lab, rate: int) -> dict[str, Any]:
         OrdersTable(database_url) as table,
     ):
         bench = Bench(redis.url, database_url, folder, Path(sys.executable))
-        table.place(number, due=LEAD, apart=1 / rate)
-        give_up = time.monotonic() + LEAD + seconds + PATIENCE
-        ONE_TASK.fill(bench, number)
+        table.place(WARM_UP + number, due=LEAD, apart=load.apart, ahead=WARM_UP)
+        give_up = time.monotonic() + LEAD + number * load.apart + PATIENCE
+        ONE_TASK.fill(bench, WARM_UP + number)
         with ONE_TASK.run(bench):
             while table.first_pending() is not None and time.monotonic() < give_up:
                 time.sleep(0.2)
-        audit, late = table.audit(), [1000 * second for second in table.lateness()]
+        audit, late = table.audit(), [1000 * second for second in table.lateness(after=WARM_UP)]
     return {
-        "rate": rate,
+        "load": load.name,
+        "orders": number,
         "p50": percentile(late, 0.5),
         "p99": percentile(late, 0.99),
         "max": percentile(late, 1.0),
@@ -86,11 +118,11 @@ def _round(lab: Lab, rate: int) -> dict[str, Any]:
     }
 
 
-def _row(rate: int, rounds: Sequence[dict[str, Any]]) -> list[str]:
+def _row(load: Load, rounds: Sequence[dict[str, Any]]) -> list[str]:
     wrong = [round_ for round_ in rounds if not round_["is_right"]]
     told = [", ".join(f"{round_['audit'][what]} {what}" for what in ("left", "doubled", "early")) for round_ in wrong]
     return [
-        *(f"{rate}", f"{rounds[0]['audit']['orders']:,}"),
+        *(load.name, f"{rounds[0]['orders']:,}"),
         *(spread((round_[name] for round_ in rounds), ",.1f") for name in ("p50", "p99", "max")),
         "; ".join(told) or "each once",
     ]
