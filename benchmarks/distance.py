@@ -38,7 +38,7 @@ class Distance:
         ]
         with processes.stopped_at_end(proxies):
             for port in ports:
-                _wait(port)
+                wait_for(port)
             database_port, redis_port = ports
             afar = database.set(host="127.0.0.1", port=database_port, query={})
             seen = replace(
@@ -55,7 +55,8 @@ def _socket(database: sa.URL) -> str:
     return f"{folder}/.s.PGSQL.{database.port or 5432}" if folder else str(database.port or 5432)
 
 
-def _wait(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Wait until somebody listens there."""
     give_up = time.monotonic() + START_TIMEOUT
     while time.monotonic() < give_up:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):

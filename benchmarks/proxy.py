@@ -7,6 +7,9 @@ queue will do.
 
 An event loop would round the delay up to whole milliseconds, as ``epoll_wait`` does. ``select`` takes microseconds, and
 an epoll descriptor can be waited for like any other.
+
+Found on two cores that were busy with other work: without a delay a PING takes 0.05 ms longer through it, with half a
+millisecond each way 1.1 to 1.3 ms longer, in the median. A chunk costs it 20 to 40 microseconds of CPU time.
 """
 
 from __future__ import annotations
@@ -27,6 +30,12 @@ LIMIT = 300.0
 """Seconds after which it ends, if nobody has ended it."""
 
 CHUNK = 65536
+
+BUSY = 4
+"""Chunks that wait: with more, it looks every `TICK`."""
+
+TICK = 0.0001
+"""Seconds; by half of it a chunk may pass too early or too late."""
 
 PR_SET_TIMERSLACK = 29
 SLACK = 1_000
@@ -99,28 +108,45 @@ class Proxy:
         """Forward for so long."""
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
-            while self._waiting and self._waiting[0][0] <= now:
-                _, target, chunk = self._waiting.popleft()
-                self._deliver(target, chunk)
-            happened = self._epoll.poll(0)
-            until = self._waiting[0][0] if self._waiting else end
-            if not happened and (pause := until - time.monotonic()) > 0:
-                select.select([self._epoll], [], [], pause)
-            for descriptor, events in happened:
+            early = self._pass_on(now)
+            for descriptor, events in self._epoll.poll(0):
                 if descriptor in self._listeners:
                     self._accept(*self._listeners[descriptor])
                 elif descriptor in self._ends:
-                    self._serve(self._ends[descriptor], events)
+                    self._serve(self._ends[descriptor], events, early)
+
+    def _pass_on(self, now: float) -> float:
+        """Pass on what is due, and wait; return the seconds by which what is there now may be there already.
+
+        If little is waiting, each arrival and each departure wakes this process. If much is, it looks every `TICK`: it
+        would do little else than wake otherwise, and take the processor from those that are measured.
+        """
+        is_busy = len(self._waiting) >= BUSY
+        while self._waiting and self._waiting[0][0] <= now + is_busy * TICK / 2:
+            _, target, chunk = self._waiting.popleft()
+            self._deliver(target, chunk)
+        if is_busy:
+            time.sleep(TICK)
+            return TICK / 2
+        pause = self._waiting[0][0] - time.monotonic() if self._waiting else 1.0
+        if pause > 0:
+            select.select([self._epoll], [], [], pause)
+        return 0.0
 
     def _accept(self, listener: socket.socket, server: str) -> None:
-        client = End(listener.accept()[0])
-        client.other = End(_connect(server))
+        accepted, _ = listener.accept()
+        try:
+            client = End(accepted)
+            client.other = End(_connect(server))
+        except OSError:  # the server is not there, or the client is gone
+            accepted.close()
+            return
         client.other.other = client
         for end in (client, client.other):
             self._ends[end.socket.fileno()] = end
             self._epoll.register(end.socket, select.EPOLLIN)
 
-    def _serve(self, end: End, events: int) -> None:
+    def _serve(self, end: End, events: int, early: float) -> None:
         if events & select.EPOLLOUT and end.flush():
             self._watch(end)
         if events & ~select.EPOLLOUT and not end.has_ended:
@@ -131,7 +157,7 @@ class Proxy:
             except OSError:
                 chunk = b""
             end.has_ended = not chunk
-            self._waiting.append((time.monotonic() + self._delay, end.other, chunk))
+            self._waiting.append((time.monotonic() + self._delay - early, end.other, chunk))
             if end.has_ended:
                 self._watch(end)
 
