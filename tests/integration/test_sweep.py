@@ -14,7 +14,7 @@ from orders.config import Settings
 from orders.errors import ScheduleUnavailable
 from orders.schedule import Schedule
 from orders.scripting import CHUNK
-from orders.sweep import Dispatch, sweep
+from orders.sweep import PAUSE, Dispatch, sweep
 
 
 class Letterbox:
@@ -128,6 +128,30 @@ def test_it_sends_no_more_than_the_workers_may_be_behind(schedule: Schedule, set
     assert schedule.swept_at() == pytest.approx(schedule.now(), abs=5)  # a full queue does not look like a dead beat
     box.waiting = -1000
     assert sweep(schedule, box, settings).sent == 70
+
+
+def test_while_workers_make_room_it_keeps_the_queue_filled(schedule: Schedule, settings: Settings) -> None:
+    settings = settings.model_copy(update={"max_backlog": 50})
+    enqueue(schedule, 200)
+    box, waits = Letterbox(), list[float]()
+
+    def work_off(seconds: float) -> None:
+        waits.append(seconds)
+        box.waiting -= 10
+
+    swept = sweep(schedule, box, settings, sleep=work_off)
+    assert swept.sent == 200
+    assert set(waits) == {PAUSE}
+    assert len(waits) > 10  # claims are not made as small as the room is: all of one share a lease
+
+
+def test_it_does_not_wait_for_room_that_nobody_makes(schedule: Schedule, settings: Settings) -> None:
+    # (its own process may be the only one that could)
+    settings = settings.model_copy(update={"max_backlog": 50})
+    enqueue(schedule, 200)
+    waits = list[float]()
+    assert sweep(schedule, Letterbox(), settings, sleep=waits.append).sent == 50
+    assert waits == [PAUSE]
 
 
 def test_a_flood_of_orders_that_go_alone_keeps_to_the_room_too(
