@@ -7,7 +7,7 @@ one holds the lock of the order's row, and because only an order's oldest undeli
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import types
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql
 
 from orders import database, ids
 from orders.clock import Clock
@@ -23,9 +23,6 @@ from orders.config import Settings
 from orders.events import Event, EventKind
 from orders.store import Postponed
 from orders.table import UtcDateTime
-
-Fact = tuple[str, EventKind, Mapping[str, Any]]
-"""An event yet to be written: order id, kind, data."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,26 @@ class Outbox:
         """Tell whether the database has the table."""
         return sa.inspect(connection).has_table(self.table.name, schema=self.table.schema)
 
-    def record(self, connection: sa.Connection, facts: Iterable[Fact]) -> None:
-        """Write events, in the transaction of what they tell of."""
-        rows = [{"order_id": order_id, "kind": kind.value, "data": dict(data)} for order_id, kind, data in facts]
-        if rows:
-            connection.execute(sa.insert(self.table).values(at=self._now, try_at=self._now), rows)
+    def record(
+        self, connection: sa.Connection, order_ids: Sequence[str], kind: EventKind, data: Mapping[str, Any]
+    ) -> None:
+        """Write the same event of each order, in the transaction of what it tells of."""
+        if not order_ids:
+            return
+        columns, insert = self.table.c, sa.insert(self.table)
+        same: dict[sa.Column[Any], Any] = {columns.kind: kind.value, columns.data: dict(data)}
+        if self.dialect == "postgresql":
+            # One statement and one parameter, whatever the number of orders: less than half of the work for all.
+            each = sa.func.unnest(sa.literal(order_ids, postgresql.ARRAY(types.Text())))
+            told = [sa.literal(value, column.type) for column, value in same.items()]
+            rows = sa.select(each, *told, self._now, self._now)
+            connection.execute(insert.from_select([columns.order_id, *same, columns.at, columns.try_at], rows))
+            return
+        # MySQL's drivers send rows together only if there is nothing but parameters between the parentheses.
+        moment = sa.select(sa.type_coerce(self._now, columns.at.type))
+        now = self.clock.now() if self.clock else connection.execute(moment).scalar_one()
+        same |= {columns.at: now, columns.try_at: now}
+        connection.execute(insert.values(same), [{"order_id": order_id} for order_id in order_ids])
 
     def of_order(self, connection: sa.Connection, order_id: str, *, limit: int) -> Sequence[Event]:
         """Return the latest events of an order, oldest first."""

@@ -21,7 +21,7 @@ from orders.events import Event, EventKind
 from orders.hooks import Hooks
 from orders.logs import about
 from orders.money import Money
-from orders.outbox import Fact, Outbox
+from orders.outbox import Outbox
 from orders.statements import Statements
 from orders.store import Joined, Payment, PaymentVerdict, State
 
@@ -69,13 +69,13 @@ class Work:
                 with self._given() as given:
                     for hook in self.hooks.expire_hooks:
                         hook(given, [self._known(key) for key in ordered])
-            self._record((self.tables.member(key), EventKind.EXPIRED, {}) for key in ordered)
+            self._record(map(self.tables.member, ordered), EventKind.EXPIRED, {})
         return expired
 
     def settle_paid(self, keys: Sequence[Any]) -> set[Any]:
         """Mark pending rows as paid, because the guard says so; return their keys."""
         paid = self.tables.orders.pay(self.connection, keys)
-        self._record((self.tables.member(key), EventKind.PAID, {"by": "guard"}) for key in sorted(paid))
+        self._record(map(self.tables.member, sorted(paid)), EventKind.PAID, {"by": "guard"})
         return paid
 
     def extend(self, order_id: str, deadline: datetime, after_commit: Callable[[str], None] | None) -> bool:
@@ -83,7 +83,7 @@ class Work:
         key = self.tables.key(order_id)
         if not self.tables.orders.extend(self.connection, key, deadline):
             return False
-        self._record([(self.tables.member(key), EventKind.EXTENDED, {"deadline": deadline.isoformat()})])
+        self._record([self.tables.member(key)], EventKind.EXTENDED, {"deadline": deadline.isoformat()})
         self._finish(key, after_commit)
         return True
 
@@ -113,21 +113,21 @@ class Work:
         return self._refuse(key, money, row.state, row.status)
 
     def _accept(self, order_id: str, reference: str | None) -> Payment:
-        self._record([(order_id, EventKind.PAID, _about(reference))])
+        self._record([order_id], EventKind.PAID, _about(reference))
         return Payment(order_id, PaymentVerdict.ACCEPTED)
 
     def _refuse(self, key: Any, money: Money, state: State, status: str) -> Payment:
         """Decide about money for an order that does not take it."""
         may_revive = state is State.EXPIRED and not money.was_refused and not money.was_accepted
         if may_revive and self._revive(key):
-            self._record([(money.order_id, EventKind.REVIVED, _about(money.reference))])
+            self._record([money.order_id], EventKind.REVIVED, _about(money.reference))
             payment = Payment(money.order_id, PaymentVerdict.ACCEPTED, was_revived=True)
             self.following.append(partial(_log, payment, _about(money.reference)))
             return payment
         payment = money.judge(state, is_cancelled=status.rstrip() in self.settings.cancelled)
         if payment.refund_key and not money.was_refused:
             facts = {"verdict": payment.verdict.value, "refund_key": payment.refund_key, **_about(money.reference)}
-            self._record([(money.order_id, EventKind.LATE_PAYMENT, facts)])
+            self._record([money.order_id], EventKind.LATE_PAYMENT, facts)
             self.following.append(partial(_log, payment, facts))
         if self.tables.outbox and money.accepted and money.names_the_accepted:
             self.tables.outbox.add(self.connection, money.accepted, _about(money.reference))
@@ -164,9 +164,9 @@ class Work:
         """Return an id as hooks know it."""
         return key
 
-    def _record(self, facts: Iterable[Fact]) -> None:
+    def _record(self, order_ids: Iterable[str], kind: EventKind, data: Mapping[str, Any]) -> None:
         if self.tables.outbox:
-            self.tables.outbox.record(self.connection, facts)
+            self.tables.outbox.record(self.connection, list(order_ids), kind, data)
 
     def _finish(self, key: Any, after_commit: Callable[[str], None] | None) -> None:
         joining.refresh(self.joined, self.tables.orders.orders.table.name, key)
