@@ -49,6 +49,9 @@ SKEW = 0.25
 NAMED = 10
 """Orders that an error names."""
 
+STALE = ("stale",)
+"""How an attempt ends for an order whose lease was lost."""
+
 OUTAGE = (StoreUnavailable, ScheduleUnavailable, SchemaError, ConfigError)
 """What is the fault of a server or of its set-up, and of no order."""
 
@@ -89,6 +92,8 @@ class Attempt:
         self._jitter = jitter
         self._order_ids: Sequence[str] = ()
         self._findings: dict[str, Finding] = {}
+        self._ends: Mapping[str, Sequence[str]] = {}
+        self._failed: Mapping[str, Finding] = {}
         self._counts: Counter[str] = Counter()
         self._waited: set[str] = set()
         self._outage: OrdersError | None = None
@@ -135,6 +140,8 @@ class Attempt:
             now=self._schedule.now,
             jitter=self._jitter,
         )
+        self._ends = settlement.ends
+        self._failed = {each: finding for each, finding in settlement.others.items() if self._has_failed(finding)}
         settlement.carry_out(self._schedule, self._lease)
         if logger.isEnabledFor(logging.INFO):
             self._log([order_id for order_id in self._order_ids if order_id not in self.tried_before])
@@ -152,13 +159,16 @@ class Attempt:
 
     def _log(self, order_ids: Sequence[str]) -> None:
         if order_ids:
-            report, named = self._report(order_ids), ",".join(map(ids.printable, order_ids))
+            report, named = self._report(order_ids), ",".join(ids.all_printable(order_ids))
             told = about("attempt", order_ids, lease=self._lease, outcomes=report)
             logger.info("expire %s lease=%r ids=%s", report, self._lease, named, extra=told)
 
     def _report(self, order_ids: Sequence[str]) -> dict[str, int]:
-        found = map(self._findings.get, order_ids)
-        return dict(Counter(end for finding in found for end in (finding.ends if finding else ("stale",))))
+        report: dict[str, int] = {}
+        for order_id in order_ids:
+            for end in self._ends.get(order_id, STALE):
+                report[end] = report.get(end, 0) + 1
+        return report
 
     def _expire(self, order_ids: Sequence[str]) -> None:
         if self._guard is None:
@@ -228,8 +238,7 @@ class Attempt:
         return list(early)
 
     def _raise_failures(self, order_ids: Sequence[str]) -> None:
-        found = [(order_id, self._findings[order_id]) for order_id in order_ids if order_id in self._findings]
-        failed = [(order_id, finding) for order_id, finding in found if self._has_failed(finding)]
+        failed = [(order_id, self._failed[order_id]) for order_id in order_ids if order_id in self._failed]
         if failed:
             named = "; ".join(f"{ids.printable(order_id)}: {reason(finding)}" for order_id, finding in failed[:NAMED])
             cause = next((finding.error for _, finding in failed if finding.error), None)

@@ -94,9 +94,9 @@ def deciding_clock(dialect: str, given: Clock | None) -> Clock | None:
 
 
 def now(dialect: str, clock: Clock | None, kind: sa.types.TypeEngine[datetime]) -> sa.ColumnElement[datetime]:
-    """Return the present instant as a statement says it, comparable with a column of type *kind*."""
+    """Return the instant at which a statement runs, as it says it itself, comparable with a column of type *kind*."""
     if clock is not None:
-        return sa.literal(clock.now(), kind)
+        return sa.bindparam(None, callable_=clock.now, type_=kind)
     if dialect == "postgresql":
         instant: sa.ColumnElement[Any] = sa.func.statement_timestamp()
         return instant if getattr(kind, "timezone", False) else sa.func.timezone("UTC", instant)
@@ -108,7 +108,7 @@ def from_now(
 ) -> sa.ColumnElement[datetime]:
     """Return the instant so many seconds from now; a negative number lies in the past."""
     if clock is not None:
-        return sa.literal(clock.now() + timedelta(seconds=seconds), kind)
+        return sa.bindparam(None, callable_=lambda: clock.now() + timedelta(seconds=seconds), type_=kind)
     present = now(dialect, clock, kind)
     if not seconds:
         return present

@@ -37,7 +37,7 @@ def about(event: str, order_ids: Sequence[str] = (), **facts: object) -> dict[st
         order_ids: the orders.
         facts: anything else, with the same names for the same things in all lines: "lease" for a fencing token.
     """
-    named = {"order_ids": list(map(ids.printable, order_ids))} if order_ids else {}
+    named = {"order_ids": ids.all_printable(order_ids)} if order_ids else {}
     return {"event": event, **named, **facts}
 
 

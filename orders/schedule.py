@@ -128,7 +128,7 @@ class Schedule:
         """
         started: dict[str, int] = {}
         for chunk in chunks(order_ids):
-            numbers = self._start([repr(lease), int(only_new), *map(ids.encode, chunk)])
+            numbers = self._start([repr(lease), int(only_new), *map(ids.encode, chunk)]) or [1] * len(chunk)
             started.update((order_id, number) for order_id, number in zip(chunk, numbers, strict=True) if number)
         return started
 

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -61,15 +60,17 @@ def backoff(number: int) -> float:
     return min(BACKOFF * 2.0 ** min(number - 1, 30), MAX_BACKOFF)
 
 
-FINAL = {Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED}
+FINAL = {outcome: (outcome.value,) for outcome in (Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED)}
+"""What a row is found to be that leaves the schedule, and how the attempt ended for it then."""
 
 
-@dataclass(slots=True)
 class Finding:
-    """What an attempt found out about one order."""
+    """What an attempt found out about one order: made for each, so all but the number stands with the class at first.
 
-    number: int
-    """The number of this attempt, from 1."""
+    Args:
+        number: of this attempt, from 1.
+    """
+
     verdict: Verdict | None = None
     """What the store said last."""
     error: Exception | None = None
@@ -80,8 +81,9 @@ class Finding:
     """With the answer UNKNOWN, how many times the guard has given it so far."""
     unanswered: int = 0
     """How many times in a row it gave none."""
-    ends: tuple[str, ...] = ()
-    """How the attempt ended for it: an `orders.store.Outcome`, what became of it in the schedule, or both."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     @property
     def answer(self) -> Answer | None:
@@ -125,8 +127,10 @@ class Settlement:
         self._retried: list[Move] = []
         """Of the moves, those that count against an order."""
         self._letters: dict[str, dict[str, Any]] = {}
-        for order_id, finding in findings.items():
-            finding.ends = self._add(order_id, finding)
+        self.others: dict[str, Finding] = {}
+        """Those whose row is not final."""
+        self.ends = dict(self._sorted(findings))
+        """How the attempt ended for each: an `orders.store.Outcome`, what became of it in the schedule, or both."""
         self._counts = {**counts, **self._counted()}
 
     def carry_out(self, schedule: Schedule, lease: float) -> None:
@@ -162,16 +166,24 @@ class Settlement:
         expired = len(self._late)
         return {EXPIRED: expired, CLOSED: len(self._settled) - expired, **lateness(self._late)}
 
-    def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
-        """Take down what is to be done with an order; return how the attempt ended for it."""
-        verdict, number, limit = finding.verdict, finding.number, self._settings.max_attempts
-        if finding.answer is Answer.UNKNOWN:
-            return (self._add_unknown(order_id, finding),)
-        if verdict and verdict.outcome in FINAL:
+    def _sorted(self, findings: Mapping[str, Finding]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Take down what is to be done with each order; yield how the attempt ended for it."""
+        for order_id, finding in findings.items():
+            verdict = finding.verdict
+            if verdict is None or verdict.outcome not in FINAL:
+                self.others[order_id] = finding
+                yield order_id, self._add(order_id, finding)
+                continue
             self._settled.append(order_id)
             if verdict.outcome is Outcome.EXPIRED:
                 self._late.append(-verdict.wait)
-            return (verdict.outcome.value,)
+            yield order_id, FINAL[verdict.outcome]
+
+    def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
+        """Take down what is to be done with an order whose row is not final; return how the attempt ended for it."""
+        verdict, number, limit = finding.verdict, finding.number, self._settings.max_attempts
+        if finding.answer is Answer.UNKNOWN:
+            return (self._add_unknown(order_id, finding),)
         found = (verdict.outcome.value,) if verdict and verdict.outcome is not Outcome.DUE else ()
         if verdict and verdict.outcome is Outcome.NOT_DUE:
             self._moves.append(Move(order_id, verdict.due))

@@ -197,9 +197,10 @@ class SqlStore:
         tables = self._tables
         verdicts: dict[str, Verdict] = {}
         keys: dict[str, Any] = {}
+        key_of = tables.orders.orders.key
         for order_id in order_ids:
             try:
-                keys[order_id] = tables.key(order_id)
+                keys[order_id] = key_of(order_id)
             except InvalidOrderId as error:
                 verdicts[order_id] = Verdict(Outcome.INVALID, reason=str(error))
         if not keys:
@@ -210,7 +211,7 @@ class SqlStore:
             found = tables.orders.look(connection, list(others), at_rest=change is _nothing) if others else {}
         for order_id, key in keys.items():
             late = changed.get(key)
-            verdicts[order_id] = found.get(key, MISSING) if late is None else Verdict(outcome, wait=-late)
+            verdicts[order_id] = found.get(key, MISSING) if late is None else Verdict(outcome, 0.0, -late)
         return verdicts
 
     @contextmanager

@@ -22,6 +22,9 @@ from orders.database import MYSQL
 from orders.store import Outcome, Pending, Row, State, Verdict
 from orders.table import OrdersTable
 
+KEYS = "_keys"
+"""The name of a parameter, which is no column's."""
+
 MISSING = Verdict(Outcome.MISSING, reason="the table has no such row")
 
 
@@ -41,9 +44,11 @@ class Statements:
 
         The seconds are those of the clock that decides what is due.
         """
-        orders, grace = self.orders, self.grace
-        conditions = (self._is_pending, self._is_due)
-        changed = self._change(connection, keys, orders.expired, *conditions, told=[self._seconds_since_deadline])
+        orders, grace, told = self.orders, self.grace, [self._seconds_since_deadline]
+        if self.dialect.update_returning:
+            changed: Sequence[Any] = connection.execute(self._expiry, {KEYS: keys}).all()
+        else:
+            changed = self._change(connection, keys, orders.expired, *self._may_expire, told=told)
         return {orders.normal(key): seconds - grace for key, seconds in changed}
 
     def pay(
@@ -167,6 +172,17 @@ class Statements:
         return locked
 
     @cached_property
+    def _expiry(self) -> sa.UpdateBase:
+        """The update of `expire_due`, made once: that takes half as long as the driver takes for 500 rows."""
+        orders = self.orders
+        update = sa.update(orders.table).values({orders.status: orders.expired})
+        return update.where(self._among(KEYS), *self._may_expire).returning(orders.id, self._seconds_since_deadline)
+
+    @cached_property
+    def _may_expire(self) -> Sequence[sa.ColumnElement[bool]]:
+        return [self._is_pending, self._is_due]
+
+    @cached_property
     def _judged(self) -> Sequence[sa.ColumnElement[Any]]:
         # The database compares the states, here as in the updates: it knows about padding and collations.
         orders = self.orders
@@ -201,11 +217,11 @@ class Statements:
         word = sa.bindparam("pending", orders.pending, type_=orders.status.type, literal_execute=True)
         return orders.status == word
 
-    @property
+    @cached_property
     def _is_due(self) -> sa.ColumnElement[bool]:
         return self.orders.deadline <= self._ago(self.grace)
 
-    @property
+    @cached_property
     def _seconds_since_deadline(self) -> sa.ColumnElement[float]:
         deadline = self.orders.deadline
         return database.seconds_since(deadline, self.dialect.name, self.clock, deadline.type)
@@ -226,16 +242,19 @@ class Statements:
             sa.literal(row.deadline, deadline.type), sa.literal(row.key, id_.type)
         )
 
-    def _among(self, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
+    def _among(self, keys: Sequence[Any] | str) -> sa.ColumnElement[bool]:
+        """Return the condition that a row has one of these keys, or of those in the parameter of this name."""
         id_ = self.orders.id
+        name, values = (keys, None) if isinstance(keys, str) else (None, keys)
         if self.dialect.name == "postgresql":
             # One parameter whatever the number of ids: parsed once, and 2.6 times as fast as IN with 500.
-            return id_ == sa.any_(sa.bindparam(None, keys, type_=postgresql.ARRAY(id_.type)))
-        among: sa.ColumnElement[bool] = id_.in_(keys)
+            return id_ == sa.any_(sa.bindparam(name, values, type_=postgresql.ARRAY(id_.type)))
+        given: sa.BindParameter[Any] = sa.bindparam(name, values, expanding=True)
+        among: sa.ColumnElement[bool] = id_.in_(given)
         if self.dialect.name in MYSQL and isinstance(id_.type, sa.String):
             # Their collations take "a" for "A", and both for "a ". The index finds them, the bytes decide.
             text = sa.cast(id_, mysql.CHAR(charset="utf8mb4"))  # whatever the column's character set is
-            among &= sa.type_coerce(sa.cast(text, sa.BINARY()), sa.String()).in_(keys)
+            among &= sa.type_coerce(sa.cast(text, sa.BINARY()), sa.String()).in_(given)
         return among
 
     @property

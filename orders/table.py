@@ -184,11 +184,11 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}")
 
 
 def _integer(text: str, kind: types.Integer, *, range_: range) -> int:
-    if not _INTEGER.fullmatch(text) or int(text) not in range_:
+    if not _INTEGER.fullmatch(text) or (number := int(text)) not in range_:
         raise InvalidOrderId(
             f"the order id {text!r} is no number from {range_.start} to {range_.stop - 1}; the id column is {kind!r}"
         )
-    return int(text)
+    return number
 
 
 def _uuid(text: str, kind: types.TypeEngine[Any]) -> UUID:

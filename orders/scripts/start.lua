@@ -4,12 +4,12 @@
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)
 -- ARGV  1 token   2 whether only orders are started that were never tried before: 1 or 0   3… ids
 -- Returns for each id the number of this attempt, from 1; 0 if the lease was lost: nothing is to be done with it;
--- -1 if it was tried before and is not started.
+-- -1 if it was tried before and is not started. Returns an empty list if each is 1, as it nearly always is.
 
 local token, only_new = tonumber(ARGV[1]), ARGV[2] == '1'
 local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 3))
 local counted = redis.call('EXISTS', KEYS[2]) == 1 and redis.call('HMGET', KEYS[2], unpack(ARGV, 3)) or {}
-local numbers, started = {}, {}
+local numbers, started, all_new = {}, {}, true
 
 for i = 1, #scores do
   local before = tonumber(counted[i] or 0)
@@ -22,6 +22,7 @@ for i = 1, #scores do
     started[#started + 1] = ARGV[i + 2]
     started[#started + 1] = before + 1
   end
+  all_new = all_new and numbers[i] == 1
 end
 
 if #started > 128 then
@@ -33,4 +34,4 @@ if #started > 0 then
   redis.call('HSET', KEYS[2], unpack(started))
 end
 
-return numbers
+return all_new and {} or numbers

@@ -57,6 +57,11 @@ def test_any_member_survives_decoding_and_can_be_printed(member: bytes) -> None:
     assert shown.isprintable()
 
 
+@given(st.lists(st.text(max_size=300)))
+def test_many_members_are_printed_like_each(members: list[str]) -> None:
+    assert ids.all_printable(members) == list(map(ids.printable, members))
+
+
 def test_an_id_is_one_line_of_a_log_and_no_end_of_it() -> None:
     assert ids.printable("A-1001") == "A-1001"
     assert ids.printable("Größe 42") == "Größe 42"
