@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,3 +134,40 @@ def test_what_a_worker_has_not_begun_goes_back_when_it_stops(
     assert left == NUMBER - len(begun)
     expired = len(shop.changes())
     assert expired == len(begun) if how is signal.SIGTERM else expired <= len(begun)
+
+
+SLOW_GUARD = """
+import time
+import orders
+
+@orders.guard
+def ask(order_id):
+    time.sleep(0.3)
+    return orders.Answer.UNPAID
+"""
+
+
+def test_a_worker_whose_guard_is_slow_leaves_work_for_the_other(
+    shop: Shop, redis_server: EmbeddedRedis, database_url: str, watcher: Watcher, tmp_path: Path
+) -> None:
+    # given two workers, and as many orders as one of them could take at once
+    (tmp_path / "slow_guard.py").write_text(SLOW_GUARD)
+    url = redis_server.url
+    settings = Settings(redis_url=url, database_url=database_url, hooks=("slow_guard",), guard_parallel=4)
+    shop.create("integer")
+    shop.place(*range(1, 101))
+    worker = ["celery", "-A", "tasks", "worker", "-l", "INFO", "-n"]
+    with (
+        running("one", [*worker, "one@%h"], settings, tmp_path),
+        running("two", [*worker, "two@%h"], settings, tmp_path),
+    ):
+        logs = [tmp_path / "one.log", tmp_path / "two.log"]
+        wait_until(lambda: all("ready." in log.read_text() for log in logs), within=30, why="they did not start")
+        # when all of them fall due
+        app = Celery(broker=settings.redis_url, set_as_current=False)
+        app.send_task("orders.sweep", queue="orders.sweep")
+        app.close()
+        wait_until(lambda: len(of(watcher, "task-succeeded")) == 100, within=60, why="orders were left")
+    # then each has done its part
+    done = Counter(event["hostname"].partition("@")[0] for event in watcher.of("task-succeeded", "orders.expire"))
+    assert min(done["one"], done["two"]) >= 30

@@ -180,8 +180,10 @@ class Deployment:
         self.processes.append(process)
         return process
 
-    def worker(self, name: str = "one", *, app: str = "tasks") -> subprocess.Popen[bytes]:
-        return self.start(f"worker -n {name}@%h -c {POOL} -l INFO", app=app)
+    def worker(
+        self, name: str = "one", *, app: str = "tasks", pool: str = f"threads -c {POOL}"
+    ) -> subprocess.Popen[bytes]:
+        return self.start(f"worker -n {name}@%h -P {pool} -l INFO", app=app)
 
     @contextmanager
     def supervised(self, **options: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 
 from orders.sweep import Dispatch
-from tests.faults.conftest import Deployment
+from tests.faults.conftest import POOL, Deployment
 
 
 def send(redis_url: str, dispatches: list[Dispatch]) -> None:
@@ -40,12 +40,16 @@ def test_messages_that_come_twice_or_too_late(deployment: Deployment) -> None:
     assert sum(map(int, told)) >= 1000
 
 
-@pytest.mark.parametrize("size", [1, 50], ids=["beside others", "in batches with others"])
-def test_poison_that_kills_its_process(deployment: Deployment, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "pool"),
+    [(1, f"threads -c {POOL}"), (1, "prefork -c 2"), (50, f"threads -c {POOL}")],
+    ids=["beside others", "beside others, prefork", "in batches with others"],
+)
+def test_poison_that_kills_its_process(deployment: Deployment, size: int, pool: str) -> None:
     # given an order of which every process dies that touches it
     deployment.change(max_attempts=2, batch_threshold=10 if size > 1 else 1_000_000, batch_size=size)
     deployment.beat()
-    with deployment.supervised(app="poison"):
+    with deployment.supervised(app="poison", pool=pool):
         deployment.ready()
         deployment.place()
         deployment.breaks()

@@ -31,7 +31,7 @@ def test_kill_9_a_worker_five_times(deployment: Deployment) -> None:
 
 def test_kill_9_pool_children(deployment: Deployment) -> None:
     deployment.beat()
-    worker = deployment.start("worker -n one@%h -P prefork -c 2 -l INFO")
+    worker = deployment.worker(pool="prefork -c 2")
     deployment.ready()
     deployment.place()
     for death in range(4):
