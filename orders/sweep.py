@@ -27,6 +27,9 @@ SPAN = 0.05
 PAUSE = 0.05
 """Seconds between two looks at a full queue: workers take fewer messages in that time than it holds."""
 
+PATIENCE = 1.0
+"""Seconds after which a full queue that nobody takes from is left to the next sweep."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
@@ -98,16 +101,17 @@ def sweep(
     batch_size = settings.batch_size if flood else 1
     claimed = sent = 0
     enough = max(min(CHUNK, settings.max_backlog // 2), 1)
-    seen = sys.maxsize
+    seen, since = sys.maxsize, began
     while monotonic() - began < most and not is_stopping():
         backlog = publisher.backlog()
         # No claim becomes more messages than it has ids, however it is split: there is room for all of them.
         limit = min(settings.max_backlog - backlog, CHUNK)
         if limit < enough:
             schedule.note("swept_at", schedule.now())  # it was here, though it had no room to claim
-            if backlog >= seen:
+            if backlog < seen:
+                seen, since = backlog, monotonic()
+            elif monotonic() - since >= PATIENCE:
                 break
-            seen = backlog
             sleep(PAUSE)
             continue
         seen = sys.maxsize
