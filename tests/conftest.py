@@ -29,7 +29,7 @@ from orders.sql import SqlStore
 from orders.store import Payment
 from orders.table import IdType
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.selection", "tests.servers"]
 
 T = TypeVar("T")
 
@@ -78,19 +78,6 @@ class ManualClock:
         self.time += timedelta(seconds=seconds)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what tells little more: MariaDB's statements and its races are tested through Django elsewhere."""
-    told = {"test_events.py", "test_expiry.py", "test_hooks.py", "test_interleavings.py"}
-    left_out = [item for item in items if item.path.name in told and {"mariadb", "django"} <= _parameters(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
-
-
-def _parameters(item: pytest.Item) -> set[str]:
-    specification = getattr(item, "callspec", None)
-    return {value for value in specification.params.values() if isinstance(value, str)} if specification else set()
-
-
 class Adapter:
     """What a shop's transactions are: SQLAlchemy's, or in `tests.contrib.django.adapter` those of Django."""
 
@@ -125,17 +112,6 @@ class Adapter:
     def tidy(self, target: Callable[[], T]) -> Callable[[], T]:
         """Return what leaves no connection open at the end, for a thread of the shop's."""
         return target
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "every_adapter: holds whatever the shop's transactions are")
-    config.addinivalue_line("markers", "sqlalchemy_only: among those, is about sessions and engines")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    if "adapter" in metafunc.fixturenames and "every_adapter" in marks and "sqlalchemy_only" not in marks:
-        metafunc.parametrize("adapter", ["sqlalchemy", "django"], indirect=True)
 
 
 @contextmanager
@@ -205,7 +181,9 @@ class Shop:
 
     @cached_property
     def table(self) -> sa.Table:
-        return sa.Table("orders", sa.MetaData(), autoload_with=self.engine)
+        # Names and types are enough. A whole reflection takes a sixth of a test's time for what no test asks.
+        columns = sa.inspect(self.engine).get_columns("orders")
+        return sa.Table("orders", sa.MetaData(), *(sa.Column(column["name"], column["type"]) for column in columns))
 
     def place(self, *order_ids: object, due: float = -1.0, status: str = "pending", enqueue: bool = True) -> None:
         """Place orders that are due so many seconds from now by the clock of the database and of Redis."""
@@ -291,18 +269,3 @@ def shop(settings: Settings, schedule: Schedule, redis: Redis, adapter: Adapter)
     yield Shop(settings, expiry, store, schedule, redis, engine, clock, slept, adapter=adapter)
     store.close()
     engine.dispose()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what faults and races did, whichever process ran them."""
-    ended = [test for name in ("passed", "failed") for test in terminalreporter.getreports(name)]
-    told = [told for test in ended for told in test.user_properties]
-    if faults := [fault for name, fault in told if name == "fault"]:
-        terminalreporter.section("faults: orders, lost, doubled, seconds from the fault to the last expiry")
-        for fault in faults:
-            line = "{fault:<60} {orders:>6} {lost:>4} {doubled:>4} {recovery:>6.1f}"
-            terminalreporter.line(line.format(**fault))
-    if races := [race for name, race in told if name == "race"]:
-        terminalreporter.section("races")
-        for race in races:
-            terminalreporter.line("  ".join(f"{name} {value}" for name, value in race.items()))

@@ -54,8 +54,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         assert not os.environ.get("CI"), "redis-tools or openssl are missing"
         pytest.skip("redis-tools or openssl are not installed")
     folder = tmp_path_factory.mktemp("secured")
-    # The server and this tool are one program, which does what it is called. No wheel brings one that knows TLS, and
-    # the other tests are to run on the oldest Redis that will do.
+    # The server and this tool are one program, which does what it is called. No wheel brings one that knows TLS.
     (folder / "redis-server").symlink_to(program)
     certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
     make = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=redis"

@@ -152,6 +152,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel
 
 
+@pytest.mark.faults
 def test_a_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     # given an environment with the locked dependencies and the wheel, and no checkout
     venv.create(tmp_path / "venv", with_pip=True)

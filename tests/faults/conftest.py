@@ -117,7 +117,7 @@ class PostgresServer:
 
 @dataclass
 class Report:
-    """What a fault did: one line of the table that the run ends with (`tests.conftest`)."""
+    """What a fault did: one line of the table that the run ends with (`tests.selection`)."""
 
     fault: str
     orders: int

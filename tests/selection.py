@@ -1,0 +1,87 @@
+"""Which tests run when, and what they tell at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+DEPLOYMENTS = (
+    "acceptance/test_control.py",
+    "acceptance/test_doctor.py",
+    "acceptance/test_examples.py",
+    "acceptance/test_quickstart.py",
+    "acceptance/test_recipes.py",
+    "contrib/django/test_celery.py",
+    "contrib/django/test_tutorial.py",
+    "contrib/flask/test_tutorial.py",
+    "deployment/test_processes.py",
+    "faults",
+    "security",
+    "upgrade",
+)
+"""What breaks the processes of a deployment, or plays with a whole one for a while: for `make test-faults`."""
+
+LONGEST = (
+    "acceptance/test_commands.py",
+    "acceptance/test_system.py",
+    "faults/test_messages.py",
+    "faults/test_redis.py",
+    "faults/test_workers.py",
+)
+"""Files that take longest, and so begin."""
+
+QUICK = ("integration", "unit")
+"""What starts no processes, and so comes last: it fills the gaps."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_adapter: holds whatever the shop's transactions are")
+    config.addinivalue_line("markers", "sqlalchemy_only: among those, is about sessions and engines")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if "adapter" in metafunc.fixturenames and "every_adapter" in marks and "sqlalchemy_only" not in marks:
+        metafunc.parametrize("adapter", ["sqlalchemy", "django"], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is for `make test-faults`, begin with what takes longest, and leave out what tells little more.
+
+    That is most of Django on MariaDB: MariaDB's statements and its races are tested through Django elsewhere.
+    """
+    for item in items:
+        if _is_in(item, DEPLOYMENTS):
+            item.add_marker("faults")
+    items.sort(key=lambda item: _is_in(item, QUICK) - _is_in(item, LONGEST))
+    told = {"test_events.py", "test_expiry.py", "test_hooks.py", "test_interleavings.py"}
+    left_out = [item for item in items if item.path.name in told and {"mariadb", "django"} <= _parameters(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_in(item: pytest.Item, places: tuple[str, ...]) -> bool:
+    return any(item.path.is_relative_to(TESTS / place) for place in places)
+
+
+def _parameters(item: pytest.Item) -> set[str]:
+    specification = getattr(item, "callspec", None)
+    return {value for value in specification.params.values() if isinstance(value, str)} if specification else set()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what faults and races did, whichever process ran them."""
+    ended = [test for name in ("passed", "failed") for test in terminalreporter.getreports(name)]
+    told = [told for test in ended for told in test.user_properties]
+    if faults := [fault for name, fault in told if name == "fault"]:
+        terminalreporter.section("faults: orders, lost, doubled, seconds from the fault to the last expiry")
+        for fault in faults:
+            line = "{fault:<60} {orders:>6} {lost:>4} {doubled:>4} {recovery:>6.1f}"
+            terminalreporter.line(line.format(**fault))
+    if races := [race for name, race in told if name == "race"]:
+        terminalreporter.section("races")
+        for race in races:
+            terminalreporter.line("  ".join(f"{name} {value}" for name, value in race.items()))
