@@ -37,7 +37,7 @@ FEW = 32
 """Messages in the first attempt, and in each if they take long; with a guard, as many as it is asked at a time."""
 
 LONG = 0.5
-"""Seconds after which an attempt has taken long: the next is for half as many messages, else for twice as many."""
+"""Seconds after which an attempt has taken long: the next is for half as many messages, else for four times as many."""
 
 MOST_TIMERS = 100_000
 
@@ -205,7 +205,7 @@ class Intake(bootsteps.StartStopStep):
         if seconds > LONG:
             self._most = max(self._most // 2, self._few)
         elif number >= self._most:
-            self._most = min(self._most * 2, CHUNK)
+            self._most = min(self._most * 4, CHUNK)
         self._flush()
 
 
@@ -233,7 +233,7 @@ class _Bulk:
         if number > 0 and self._queue in channel.active_queues:
             for item in self._take(number):
                 # Only what is of no type of JSON's needs kombu's reader, which takes twice as long.
-                message = loads(item) if b"__type__" in item else json.loads(item)
+                message = loads(item) if b"__type__" in item else json.loads(item.decode())
                 channel.connection._deliver(message, self._queue)  # noqa: SLF001
         return answer
 

@@ -219,7 +219,7 @@ def test_attempts_grow_while_they_are_quick_and_shrink_when_they_take_long(monke
         job = worker.take()
         sizes.append(len(job.ids))
         job.end()
-    assert sizes[:7] == [FEW, 64, 128, 256, 512, CHUNK, CHUNK]
+    assert sizes[:4] == [FEW, 4 * FEW, 16 * FEW, CHUNK]
     assert sum(sizes) == 3 * CHUNK
     worker.bring(*some(CHUNK, "slow"))
     now[0] += LONG + 0.1
