@@ -164,6 +164,10 @@ class OrdersTable:
         """Return the seconds from deadline to commit of each expired order with an id beyond this, ascending."""
         return [seconds for (seconds,) in self._connection.execute(LATENESS, [after])]
 
+    def wal_bytes(self) -> float:
+        """Return the bytes that PostgreSQL has written ahead so far."""
+        return float(self._scalar("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8"))
+
     def _others(self) -> int:
         select = """
             SELECT count(*) FROM pg_stat_activity

@@ -19,7 +19,6 @@ import psycopg
 from redis import Redis
 
 import orders
-from benchmarks.processes import cpu_seconds
 from benchmarks.servers import url_for_psycopg
 from orders.scripting import CHUNK
 from orders.sweep import sweep as run_sweep
@@ -44,7 +43,7 @@ def redis_seconds(url: str) -> float:
 def sweep() -> dict[str, float]:
     """Sweep what is due while no worker takes messages, and then sweep often while nothing is due."""
     from tasks.app import app  # noqa: PLC0415 - Celery reads its settings when it is imported
-    from tasks.sweep import CeleryPublisher  # noqa: PLC0415
+    from tasks.publisher import CeleryPublisher  # noqa: PLC0415
 
     expiry = orders.configure()
     settings = expiry.settings
@@ -84,34 +83,6 @@ def enqueue(number: str) -> dict[str, float]:
     return {"orders": int(number), **put, **{f"{name}_remove": seconds for name, seconds in out.items()}}
 
 
-def attempts(size: str, postmaster: str) -> dict[str, float]:
-    """Attempt all orders that are due, so many at a time, in one thread."""
-    expiry = orders.configure()
-    leased = []
-    while claimed := (claim := expiry.schedule.claim(CHUNK)).claimed:
-        ids = [order.order_id for order in claimed]
-        leased += [(ids[first : first + int(size)], claim.lease) for first in range(0, len(ids), int(size))]
-    expiry.expire(*leased.pop())  # connects, and has the scripts loaded
-    clocks: Clocks = {
-        "worker": time.process_time,
-        "schedule": partial(redis_seconds, expiry.settings.redis_url),
-        "database": lambda: cpu_seconds([int(postmaster)]),
-        "seconds": time.perf_counter,
-    }
-    with psycopg.connect(url_for_psycopg(expiry.settings.database_url), autocommit=True) as connection:
-        used, _ = _used(
-            {**clocks, "wal_bytes": partial(_wal_bytes, connection)},
-            lambda: [expiry.expire(ids, lease) for ids, lease in leased],
-        )
-    return {"orders": sum(len(ids) for ids, _ in leased), "attempts": len(leased), **used}
-
-
-def _wal_bytes(connection: psycopg.Connection) -> float:
-    """Return the bytes that PostgreSQL has written ahead so far."""
-    found = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8").fetchone()
-    return float(found[0]) if found else 0.0
-
-
 def commits() -> dict[str, float]:
     """Return the median seconds of a commit, waiting for the disk and not."""
     found = {}
@@ -137,7 +108,6 @@ def _used(clocks: Clocks, work: Callable[[], Any]) -> tuple[dict[str, float], An
 PARTS: dict[str, Callable[..., dict[str, float]]] = {
     "sweep": sweep,
     "enqueue": enqueue,
-    "attempts": attempts,
     "commits": commits,
 }
 

@@ -28,34 +28,39 @@ class Costs:
     sweep_message: float = _cost("sweeper: each message that it makes and sends", "the same two sweeps")
     claim_call: float = _cost("schedule: a claim that finds nothing", "500 empty sweeps")
     claim_order: float = _cost("schedule: each order of a claim", "sweep in batches")
-    attempt_call: float = _cost("schedule: start and settle, each attempt", "attempts at 20 and at 500 orders")
-    attempt_order: float = _cost("schedule: start and settle, each order", "attempts at 20 and at 500 orders")
+    attempt_call: float = _cost("schedule: start and settle, each attempt", "workers with batches of 50 and of 500")
+    attempt_order: float = _cost("schedule: start and settle, each order", "workers with batches of 50 and of 500")
     enqueue: float = _cost("schedule: `orders.enqueue`, one by one", "4,000 of them")
     remove: float = _cost("schedule: `orders.remove`, one by one", "4,000 of them")
     length: float = _cost("broker: the length of the queue", "500 empty sweeps")
     push_message: float = _cost("broker: each message that comes in", "two sweeps: in batches, and with a task each")
     push_order: float = _cost("broker: each order of a batch that comes in", "the same two sweeps")
     pop_message: float = _cost("broker: each message that goes out", "quiet worker")
-    events_message: float = _cost("broker: Flower's events of a message", "workers with events and without")
-    take_message: float = _cost("worker: take a message and keep it", "worker with messages that are due later")
-    run_message: float = _cost("worker: run an empty task", "quiet worker, without the attempts and the taking")
-    log_message: float = _cost("worker: its line in the log", "workers that log and that do not")
-    tell_message: float = _cost("worker: Flower's events of a message", "workers with events and without")
-    worker_batch: float = _cost("worker: each order of a batch, beside the attempt", "worker with batches")
-    worker_call: float = _cost("worker: each attempt", "attempts at 20 and at 500 orders")
-    worker_order: float = _cost("worker: each order of an attempt", "attempts at 20 and at 500 orders")
+    events_message: float = _cost("broker: Flower's three events of a message", "workers with events and without")
+    take_message: float = _cost(
+        "worker: take a message, with many others, and keep it", "worker with messages that are due later"
+    )
+    run_message: float = _cost(
+        "worker: each further message of an attempt", "quiet worker, without the attempts and the taking"
+    )
+    log_message: float = _cost("worker: its part of a line in the log", "workers that log and that do not")
+    tell_message: float = _cost("worker: Flower's three events of a message", "workers with events and without")
+    worker_call: float = _cost(
+        "worker: each attempt, with all that is done for its first message", "workers with batches of 50 and of 500"
+    )
+    worker_order: float = _cost("worker: each order of an attempt", "workers with batches of 50 and of 500")
     worker_event: float = _cost(
         "worker: each row in the table of events", "workers with batches, with the table and without"
     )
-    transaction: float = _cost("PostgreSQL: each transaction", "attempts at 20 and at 500 orders")
-    row: float = _cost("PostgreSQL: each row", "attempts at 20 and at 500 orders")
+    transaction: float = _cost("PostgreSQL: each transaction", "workers with batches of 50 and of 500")
+    row: float = _cost("PostgreSQL: each row", "workers with batches of 50 and of 500")
     event_row: float = _cost(
         "PostgreSQL: each row in the table of events", "workers with batches, with the table and without"
     )
     commit_wait: float = _cost(
         "PostgreSQL: time until the disk has a commit", "200 commits that wait for it, and 200 that do not"
     )
-    wal_order: float = _cost("PostgreSQL: bytes written ahead for each row", "attempts at 500 orders")
+    wal_order: float = _cost("PostgreSQL: bytes written ahead for each row", "worker with batches of 500")
 
 
 def about(name: str) -> tuple[str, str]:
@@ -68,10 +73,10 @@ def derive(rounds: Sequence[dict[str, Any]]) -> Costs:
     """Return the costs from the rounds of the measurement ``costs``: medians, and differences of medians."""
     parts = _medians(rounds)
     single, batched = parts["sweep, a task for each order"], parts["sweep, batches of 500"]
-    few, many = parts["attempts at 20 orders"], parts["attempts at 500 orders"]
+    few, many = parts["worker, batches of 50"], parts["worker, batches"]
     quiet = parts["worker, one task per order, no Celery events, quiet"]
     logging = parts["worker, one task per order, no Celery events"]
-    events, batches = parts["worker, one task per order"], parts["worker, batches"]
+    events = parts["worker, one task per order"]
     told = parts["worker, batches, with the table of order events"]
     enqueue, commit, held = parts["enqueue, one by one"], parts["commit"], parts["worker, messages due later"]
 
@@ -81,12 +86,15 @@ def derive(rounds: Sequence[dict[str, Any]]) -> Costs:
     for server in ("worker", "schedule", "database"):
         order[server], call[server] = _two(few, many, server, "orders", "attempts")
 
-    def beside(part: Part) -> float:
-        """Return what a worker used beside its attempts."""
-        return part["worker"] - part["attempts"] * call["worker"] - part["orders"] * order["worker"]
-
-    message, logged, all_told = (beside(part) / part["messages"] for part in (quiet, logging, events))
     took = held["worker"] / held["messages"]
+    call["worker"] = _more(call["worker"], took)
+
+    def further(part: Part) -> float:
+        """Return what a worker used for each message that was not the first of its attempt, when it had taken it."""
+        used = part["messages"] * took + part["attempts"] * call["worker"] + part["orders"] * order["worker"]
+        return _more(part["worker"], used) / (part["messages"] - part["attempts"])
+
+    message, logged, all_told = further(quiet), further(logging), further(events)
     return Costs(
         sweep_call=batched["sweeper_empty"],
         sweep_order=sweep_order,
@@ -103,16 +111,15 @@ def derive(rounds: Sequence[dict[str, Any]]) -> Costs:
         pop_message=quiet["broker"] / quiet["messages"],
         events_message=_more(events["broker"] / events["messages"], quiet["broker"] / quiet["messages"]),
         take_message=took,
-        run_message=_more(message, took),
+        run_message=message,
         log_message=_more(logged, message),
         tell_message=_more(all_told, logged),
-        worker_batch=_more(beside(batches), batches["messages"] * logged) / batches["orders"],
         worker_call=call["worker"],
         worker_order=order["worker"],
-        worker_event=_more(beside(told) / told["orders"], beside(batches) / batches["orders"]),
+        worker_event=_more(told["worker"] / told["orders"], many["worker"] / many["orders"]),
         transaction=call["database"],
         row=order["database"],
-        event_row=_more(told["database"] / told["orders"], batches["database"] / batches["orders"]),
+        event_row=_more(told["database"] / told["orders"], many["database"] / many["orders"]),
         commit_wait=_more(commit["on"], commit["off"]),
         wal_order=many["wal_bytes"] / many["orders"],
     )

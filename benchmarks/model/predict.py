@@ -95,12 +95,11 @@ def steady(costs: Costs, claims: Mapping[int, float], pending: int, shards: int 
     flood = of_shard * INTERVAL > THRESHOLD
     batch = max(1, min(BATCH_SIZE, int(of_shard * SPAN))) if flood else 1
     factor = growth(claims, pending / shards)
-    run = costs.take_message + costs.run_message + costs.log_message + costs.tell_message
     each = {
         "schedule": costs.enqueue + factor * (costs.claim_order + costs.attempt_order) + costs.attempt_call / batch,
         "broker": (costs.push_message + costs.pop_message + costs.events_message) / batch + costs.push_order,
         "sweeper": costs.sweep_order + costs.sweep_message / batch,
-        "workers": costs.worker_order + costs.worker_batch + (run + costs.worker_call) / batch,
+        "workers": costs.worker_order + (costs.take_message + costs.worker_call) / batch,
         "PostgreSQL": costs.row + costs.transaction / batch,
     }
     return Steady(

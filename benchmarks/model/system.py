@@ -2,10 +2,9 @@
 
 ::
 
-    Sweeper    orders/sweep.py      claim up to 1,000, make messages, send them; until the queue holds its backlog
-    Worker     celeryconfig.py      take messages ahead, and run them in threads (worker.py)
-    Gathering  orders/gathering.py  threads join; one makes the attempt for all of them
-    attempt    orders/attempt.py    start, update and commit, settle
+    Sweeper    orders/sweep.py    claim up to 1,000, make messages, send them; wait while the queue is full
+    Worker     tasks/intake.py    take messages in bulk; one attempt for all that came together (worker.py)
+    attempt    orders/attempt.py  start, update and commit, settle
 
 What is left out: guards and hooks, failures, reconciling, orders that are paid meanwhile.
 """
@@ -13,7 +12,9 @@ What is left out: guards and hooks, failures, reconciling, orders that are paid 
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import dataclass, field
+from itertools import count
 
 import simpy
 
@@ -21,6 +22,7 @@ from benchmarks.model.costs import Costs
 from benchmarks.model.engine import Machine, Process, Steps
 from benchmarks.model.worker import Message, Worker
 from orders.scripting import CHUNK
+from orders.sweep import PAUSE
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,6 @@ class Deployment:
     """Seconds that a commit waits for its disk; None: as measured."""
     wal_bandwidth: float | None = None
     """Bytes a second that PostgreSQL can write ahead; None: without limit."""
-    threads: int = 32
-    prefetch: int = 16 * 32
-    """Messages that a worker takes ahead."""
     backlog: int = 10_000
     """ORDERS_MAX_BACKLOG."""
     interval: float = 10.0
@@ -98,7 +97,7 @@ class System:
 
     def __post_init__(self) -> None:
         deployment = self.deployment
-        self.random = random.Random(self.seed)  # noqa: S311 - it decides nothing that is secret
+        self._random = random.Random(self.seed)  # noqa: S311 - it decides nothing that is secret
         self.shared = deployment.one_machine and self._machine(deployment.one_machine)
         self.database = self.shared or self._machine(deployment.database_cores)
         self._wal = Process(self.env, Machine(self.env, 1))
@@ -107,6 +106,7 @@ class System:
         self.sweepers = [self._process() for _ in range(deployment.shards)]
         self.workers = [self._process() for _ in range(deployment.workers)]
         self.queue: simpy.Store = simpy.Store(self.env)
+        self._leases = count()
         self._due = [0] * deployment.shards
         self._left = 0
         self._done = self.env.event()
@@ -152,12 +152,8 @@ class System:
         if not self._left and not self._done.triggered:
             self._done.succeed()
 
-    def schedule_of(self) -> Process:
-        """Return the shard of an attempt: each is as likely as the others."""
-        return self.random.choice(self.schedules) if len(self.schedules) > 1 else self.schedules[0]
-
     def _machine(self, cores: int) -> Machine:
-        return Machine(self.env, cores, self.random)
+        return Machine(self.env, cores, self._random)
 
     def _process(self) -> Process:
         return Process(self.env, self.shared or self._machine(1))
@@ -172,23 +168,33 @@ class System:
                 yield self.env.timeout(beat - self.env.now)
 
     def _sweep(self, sweeper: Process, shard: int, *, until: float) -> Steps:
-        costs, deployment = self.costs, self.deployment
+        """Claim and send; while the queue is full, wait for room as long as workers make some."""
+        backlog, seen = self.deployment.backlog, sys.maxsize
+        enough = min(CHUNK, backlog // 2)
         while self._due[shard] and self.env.now < until:
-            yield from self.call(self.broker, costs.length)
-            limit = min(deployment.backlog - len(self.queue.items), CHUNK, self._due[shard])
-            if limit <= 0:
+            yield from self.call(self.broker, self.costs.length)
+            waiting = len(self.queue.items)
+            if backlog - waiting >= enough:
+                seen = sys.maxsize
+                yield from self._claim(sweeper, shard, min(backlog - waiting, CHUNK, self._due[shard]))
+            elif waiting >= seen:
                 break
-            self._due[shard] -= limit
-            claim = costs.claim_call + limit * costs.claim_order * deployment.schedule_factor
-            yield from self.call(self.schedules[shard], claim)
-            sizes = [min(deployment.batch_size, limit - first) for first in range(0, limit, deployment.batch_size)]
-            made = costs.sweep_call + limit * costs.sweep_order + len(sizes) * costs.sweep_message
-            yield from sweeper.work(made)
-            batched = limit if deployment.batch_size > 1 else 0
-            pushed = len(sizes) * costs.push_message + batched * costs.push_order
-            yield from self.call(self.broker, pushed)
-            for size in sizes:
-                self.queue.put(Message(size, self.env.event()))
+            else:
+                seen = waiting
+                yield self.env.timeout(PAUSE)
+
+    def _claim(self, sweeper: Process, shard: int, orders: int) -> Steps:
+        """Claim so many orders, and send them to the workers."""
+        costs, deployment, schedule = self.costs, self.deployment, self.schedules[shard]
+        self._due[shard] -= orders
+        yield from self.call(schedule, costs.claim_call + orders * costs.claim_order * deployment.schedule_factor)
+        sizes = [min(deployment.batch_size, orders - first) for first in range(0, orders, deployment.batch_size)]
+        yield from sweeper.work(costs.sweep_call + orders * costs.sweep_order + len(sizes) * costs.sweep_message)
+        batched = orders if deployment.batch_size > 1 else 0
+        yield from self.call(self.broker, len(sizes) * costs.push_message + batched * costs.push_order)
+        lease = next(self._leases)
+        for size in sizes:
+            self.queue.put(Message(size, lease, schedule))
 
     def _drained(self, orders: int) -> Drained:
         (first, at_once), (last, _) = self.commits[0], self.commits[-1]

@@ -18,6 +18,9 @@ from benchmarks.model.engine import Machine, Process, Steps
 from benchmarks.model.measured import KEPT, Measured, load
 from benchmarks.model.predict import LARGE, flood, growth, steady
 from benchmarks.model.system import Deployment, System
+from benchmarks.model.worker import FEW, LANES, LONG
+from orders.scripting import CHUNK
+from tasks import intake
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +130,26 @@ def test_more_workers_and_more_shards_are_never_slower(costs: Costs) -> None:
     assert rates[3] > 2 * rates[2]
 
 
-def test_a_queue_that_is_full_has_the_sweep_wait(costs: Costs) -> None:
-    """Given room for 10 messages, a sweep in each second, and a worker that takes no more than two ahead."""
-    deployment = Deployment(batch_size=1, workers=1, prefetch=1, threads=1, backlog=10, interval=1.0)
+def test_a_queue_that_is_full_has_the_sweep_wait_for_room(costs: Costs) -> None:
+    """Given room for 100 messages, and a sweep every 1,000 s: the first one is enough if a worker takes messages."""
+    deployment = Deployment(batch_size=100, workers=1, backlog=100, interval=1000.0)
 
-    assert System(costs, deployment).drain(60).seconds > 3
+    assert System(costs, deployment).drain(20_000).seconds < 1000
+    assert System(replace(costs, worker_call=1.0), deployment).drain(20_000).seconds > 1000, "it waits for nobody"
+
+
+def test_messages_that_came_together_share_an_attempt(costs: Costs) -> None:
+    system = System(costs, Deployment(batch_size=1, workers=1))
+
+    drained = system.drain(10_000)
+
+    sizes = [number for _, number in system.commits]
+    assert sizes[0] <= FEW < max(sizes) <= CHUNK
+    assert drained.attempts < 10_000 / FEW
+
+
+def test_a_worker_takes_as_many_as_those_of_the_project() -> None:
+    assert (LANES, FEW, LONG) == (intake.LANES, intake.FEW, intake.LONG)
 
 
 def test_drains_that_were_measured_are_reproduced(measured: Measured) -> None:
