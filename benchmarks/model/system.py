@@ -22,7 +22,7 @@ from benchmarks.model.costs import Costs
 from benchmarks.model.engine import Machine, Process, Steps
 from benchmarks.model.worker import Message, Worker
 from orders.scripting import CHUNK
-from orders.sweep import PAUSE
+from orders.sweep import PATIENCE, PAUSE
 
 
 @dataclass(frozen=True)
@@ -169,18 +169,19 @@ class System:
 
     def _sweep(self, sweeper: Process, shard: int, *, until: float) -> Steps:
         """Claim and send; while the queue is full, wait for room as long as workers make some."""
-        backlog, seen = self.deployment.backlog, sys.maxsize
+        backlog, seen, since = self.deployment.backlog, sys.maxsize, self.env.now
         enough = min(CHUNK, backlog // 2)
         while self._due[shard] and self.env.now < until:
             yield from self.call(self.broker, self.costs.length)
             waiting = len(self.queue.items)
+            if waiting < seen:
+                seen, since = waiting, self.env.now
             if backlog - waiting >= enough:
                 seen = sys.maxsize
                 yield from self._claim(sweeper, shard, min(backlog - waiting, CHUNK, self._due[shard]))
-            elif waiting >= seen:
+            elif self.env.now - since >= PATIENCE:
                 break
             else:
-                seen = waiting
                 yield self.env.timeout(PAUSE)
 
     def _claim(self, sweeper: Process, shard: int, orders: int) -> Steps:

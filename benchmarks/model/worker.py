@@ -82,7 +82,7 @@ class Worker:
         if self._env.now - began > LONG:
             self._most = max(self._most // 2, FEW)
         elif len(messages) >= self._most:
-            self._most = min(self._most * 2, CHUNK)
+            self._most = min(self._most * 4, CHUNK)
         self._flush()
 
     def _attempt(self, orders: int, schedule: Process) -> Steps:
