@@ -33,7 +33,7 @@ from orders.hooks import Answer
 from orders.logs import about
 from orders.retrying import without_conflict
 from orders.schedule import TRIED_BEFORE, Schedule
-from orders.settlement import Finding, Settlement, reason
+from orders.settlement import FINAL, Finding, Settlement, reason
 from orders.store import OrderStore, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Attempt:
             jitter=self._jitter,
         )
         self._ends = settlement.ends
-        self._failed = {each: finding for each, finding in settlement.others.items() if self._has_failed(finding)}
+        self._failed = {each: finding for each, finding in self._findings.items() if self._has_failed(finding)}
         settlement.carry_out(self._schedule, self._lease)
         if logger.isEnabledFor(logging.INFO):
             self._log([order_id for order_id in self._order_ids if order_id not in self.tried_before])
@@ -245,6 +245,8 @@ class Attempt:
             raise ExpiryFailed(f"{len(failed)} of {len(order_ids)} orders could not be expired: {named}") from cause
 
     def _has_failed(self, finding: Finding) -> bool:
+        if finding.verdict and finding.verdict.outcome in FINAL:
+            return False
         if finding.answer is Answer.UNKNOWN:
             return finding.is_given_up(self._settings)
         if finding.verdict is None or finding.verdict.outcome is Outcome.INVALID:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +127,7 @@ class Settlement:
         self._retried: list[Move] = []
         """Of the moves, those that count against an order."""
         self._letters: dict[str, dict[str, Any]] = {}
-        self.others: dict[str, Finding] = {}
-        """Those whose row is not final."""
-        self.ends = dict(self._sorted(findings))
+        self.ends = {order_id: self._add(order_id, finding) for order_id, finding in findings.items()}
         """How the attempt ended for each: an `orders.store.Outcome`, what became of it in the schedule, or both."""
         self._counts = {**counts, **self._counted()}
 
@@ -166,24 +164,17 @@ class Settlement:
         expired = len(self._late)
         return {EXPIRED: expired, CLOSED: len(self._settled) - expired, **lateness(self._late)}
 
-    def _sorted(self, findings: Mapping[str, Finding]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Take down what is to be done with each order; yield how the attempt ended for it."""
-        for order_id, finding in findings.items():
-            verdict = finding.verdict
-            if verdict is None or verdict.outcome not in FINAL:
-                self.others[order_id] = finding
-                yield order_id, self._add(order_id, finding)
-                continue
+    def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
+        """Take down what is to be done with an order; return how the attempt ended for it."""
+        verdict = finding.verdict
+        if verdict and verdict.outcome in FINAL:
             self._settled.append(order_id)
             if verdict.outcome is Outcome.EXPIRED:
                 self._late.append(-verdict.wait)
-            yield order_id, FINAL[verdict.outcome]
-
-    def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
-        """Take down what is to be done with an order whose row is not final; return how the attempt ended for it."""
-        verdict, number, limit = finding.verdict, finding.number, self._settings.max_attempts
+            return FINAL[verdict.outcome]
         if finding.answer is Answer.UNKNOWN:
             return (self._add_unknown(order_id, finding),)
+        number, limit = finding.number, self._settings.max_attempts
         found = (verdict.outcome.value,) if verdict and verdict.outcome is not Outcome.DUE else ()
         if verdict and verdict.outcome is Outcome.NOT_DUE:
             self._moves.append(Move(order_id, verdict.due))

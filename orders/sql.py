@@ -197,10 +197,9 @@ class SqlStore:
         tables = self._tables
         verdicts: dict[str, Verdict] = {}
         keys: dict[str, Any] = {}
-        key_of = tables.orders.orders.key
         for order_id in order_ids:
             try:
-                keys[order_id] = key_of(order_id)
+                keys[order_id] = tables.key(order_id)
             except InvalidOrderId as error:
                 verdicts[order_id] = Verdict(Outcome.INVALID, reason=str(error))
         if not keys:

@@ -180,7 +180,7 @@ class Statements:
 
     @cached_property
     def _may_expire(self) -> Sequence[sa.ColumnElement[bool]]:
-        return [self._is_pending, self._is_due]
+        return self._is_pending, self._is_due
 
     @cached_property
     def _judged(self) -> Sequence[sa.ColumnElement[Any]]:
