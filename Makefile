@@ -6,8 +6,8 @@ VENV ?= .venv
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $$python && exit; done)
 BIN := $(VENV)/bin
-# Files of tests at a time: twice as many as processors, since most of them wait for something much of the time.
-JOBS ?= $(shell python3 -c "import os; print(2 * (os.cpu_count() or 1))" 2>/dev/null || echo 4)
+# Files of tests at a time: one more than there are processors, since each waits for something now and then.
+JOBS ?= $(shell python3 -c "import os; print(1 + (os.cpu_count() or 1))" 2>/dev/null || echo 3)
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
@@ -35,8 +35,8 @@ test: $(BIN)/.dev ## Run the tests, and show what they cover; ARGS="-k sweep"
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
-# Nothing is covered by them that the others do not cover, so nothing is measured: their processes run at full speed.
-test-faults: $(BIN)/.dev ## Break processes, servers and clocks, and show what that did; ARGS="-k beat"
+# What they cover is not measured. `make test` covers enough without them, and what breaks here is to run at full speed.
+test-faults: $(BIN)/.dev ## Break processes, servers and clocks, play whole deployments and races; ARGS="-k beat"
 	$(BIN)/python $(PYTEST) -m faults $(ARGS)
 
 bench: $(BIN)/.bench ## Measure this project and its peers; ARGS="--quick"

@@ -8,7 +8,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-DEPLOYMENTS = (
+FAULTS = (
     "acceptance/test_control.py",
     "acceptance/test_doctor.py",
     "acceptance/test_examples.py",
@@ -17,12 +17,14 @@ DEPLOYMENTS = (
     "contrib/django/test_celery.py",
     "contrib/django/test_tutorial.py",
     "contrib/flask/test_tutorial.py",
+    "contrib/flask/test_worker.py",
     "deployment/test_processes.py",
     "faults",
+    "integration/test_races.py",
     "security",
     "upgrade",
 )
-"""What breaks the processes of a deployment, or plays with a whole one for a while: for `make test-faults`."""
+"""What breaks the processes of a deployment, plays with a whole one for a while, or races: for `make test-faults`."""
 
 LONGEST = (
     "acceptance/test_commands.py",
@@ -30,6 +32,7 @@ LONGEST = (
     "faults/test_messages.py",
     "faults/test_redis.py",
     "faults/test_workers.py",
+    "integration/test_races.py",
 )
 """Files that take longest, and so begin."""
 
@@ -54,9 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     That is most of Django on MariaDB: MariaDB's statements and its races are tested through Django elsewhere.
     """
     for item in items:
-        if _is_in(item, DEPLOYMENTS):
+        if _is_in(item, FAULTS):
             item.add_marker("faults")
-    items.sort(key=lambda item: _is_in(item, QUICK) - _is_in(item, LONGEST))
+    items.sort(key=lambda item: (not _is_in(item, LONGEST), _is_in(item, QUICK)))
     told = {"test_events.py", "test_expiry.py", "test_hooks.py", "test_interleavings.py"}
     left_out = [item for item in items if item.path.name in told and {"mariadb", "django"} <= _parameters(item)]
     config.hook.pytest_deselected(items=left_out)

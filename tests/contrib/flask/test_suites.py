@@ -121,6 +121,7 @@ def race(*arguments: Any) -> None:
     racing.race(*arguments)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_the_race_through_the_extension(
     shop: Shop,
