@@ -114,7 +114,7 @@ class ThisProject:
 ONE_TASK = ThisProject(
     name="this project, one task per order",
     shape="one job per order",
-    note="defaults; at most 10,000 orders are due, so each has a task (ORDERS_BATCH_THRESHOLD); README.md, Deploy",
+    note="defaults; at most 30,000 orders are due, so each has a task (ORDERS_BATCH_THRESHOLD); README.md, Deploy",
 )
 ONE_TASK_WITHOUT_EVENTS = replace(
     ONE_TASK,
@@ -131,7 +131,7 @@ ONE_TASK_QUIET = replace(
 BATCHES = ThisProject(
     name="this project, batches",
     shape="batches",
-    note="defaults; more than 10,000 orders are due, so a task has 500 (ORDERS_BATCH_SIZE); README.md, Deploy",
+    note="defaults; more than 30,000 orders are due, so a task has 1,000 (ORDERS_BATCH_SIZE); README.md, Deploy",
 )
 BATCHES_WITH_EVENTS_TABLE = ThisProject(
     name="this project, batches, with the table of order events",

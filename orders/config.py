@@ -139,9 +139,9 @@ class Settings(BaseSettings):
     """How many attempts are made at an order before it becomes a dead letter."""
     max_backlog: Count = 10_000
     """How many messages may wait; workers must take that many within ``ORDERS_LEASE``, or all come to them void."""
-    batch_threshold: Count = 10_000
+    batch_threshold: Count = 30_000
     """When a sweep finds more ids than this, it sends several in one message."""
-    batch_size: int = Field(500, ge=1, le=MAX_BATCH, description=f"a whole number from 1 to {MAX_BATCH:,}")
+    batch_size: int = Field(1000, ge=1, le=MAX_BATCH, description=f"a whole number from 1 to {MAX_BATCH:,}")
     """How many ids such a message has at most."""
     table: str = Field(
         "orders",

@@ -6,7 +6,6 @@ from tasks.app import app
 from tasks.deliver import deliver
 from tasks.events import GroupedEvents, NoGossip
 from tasks.expire import expire
-from tasks.garbage import RareCollections
 from tasks.heartbeat import Heartbeat
 from tasks.installing import install
 from tasks.intake import Intake
@@ -14,14 +13,15 @@ from tasks.prune import prune
 from tasks.reconcile import reconcile
 from tasks.refusing import Refusal
 from tasks.sweep import sweep
+from tasks.tuning import Tuning
 from tasks.watch import Watch
 
 app.steps["worker"].add(NoGossip)
 app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Heartbeat)
 app.steps["consumer"].add(Intake)
-app.steps["consumer"].add(RareCollections)
 app.steps["consumer"].add(Refusal)
+app.steps["consumer"].add(Tuning)
 app.steps["consumer"].add(Watch)
 
 __all__ = ["GroupedEvents", "app", "checks", "deliver", "expire", "install", "prune", "reconcile", "sweep"]

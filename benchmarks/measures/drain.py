@@ -31,8 +31,8 @@ WARM_UP = 1_000
 SECONDS = 5.0
 """How long a round with one job per order is to take."""
 
-FEWEST, MOST = 1_000, 10_000
-"""Bounds of its number of orders. Beyond 10,000 this project makes batches, by default."""
+FEWEST, MOST = 1_000, 30_000
+"""Bounds of its number of orders. Beyond 30,000 this project makes batches, by default."""
 
 QUICK = {"one job per order": 1_000, "batches": 50_000}
 """Orders of a round in a quick run."""

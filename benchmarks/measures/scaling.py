@@ -11,9 +11,9 @@ from benchmarks.rounds import Round, drain
 
 WORKERS = (1, 2, 3, 4)
 QUICK_WORKERS = (1, 2)
-VARIANTS = {ONE_TASK: (5_000, 1_000), BATCHES: (100_000, 30_000)}
+VARIANTS = {ONE_TASK: (20_000, 1_000), BATCHES: (100_000, 30_000)}
 """Who is scaled, with how many orders in a thorough round and in a quick one."""
-SIZES = (50, 100, 1000)
+SIZES = (50, 100, 500)
 """Orders in a batch."""
 
 

@@ -110,7 +110,7 @@ def _drains(rounds: dict[str, list[dict[str, Any]]], *, cores: int) -> Iterator[
             found.setdefault(_name(measure, round_), []).append(round_)
     for name, same in found.items():
         ours = next(ours for ours in OURS if ours.name == same[0]["contender"])
-        size = same[0].get("batch_size", 500) if ours.shape == BATCHES.shape else 1
+        size = same[0].get("batch_size", 1000) if ours.shape == BATCHES.shape else 1
         yield Drain(
             name=name,
             orders=same[0]["orders"],

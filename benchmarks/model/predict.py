@@ -39,7 +39,7 @@ SHARD_BYTES = 16e9
 """Of a Redis with 32 GB: the other half is for what changes while the append-only file is written anew."""
 ORDER_BYTES = 119
 """Of a pending order with a UUID: benchmarks/measures/enqueue.py."""
-BATCH_SIZE, THRESHOLD, INTERVAL = 500, 10_000, 10.0
+BATCH_SIZE, THRESHOLD, INTERVAL = 1000, 30_000, 10.0
 """ORDERS_BATCH_SIZE, ORDERS_BATCH_THRESHOLD, ORDERS_SWEEP_INTERVAL."""
 
 

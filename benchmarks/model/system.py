@@ -32,7 +32,7 @@ class Deployment:
     workers: int = 2
     shards: int = 1
     """Sorted sets, each on a Redis of its own, with a process that sweeps it: a shard has one sweep at a time."""
-    batch_size: int = 500
+    batch_size: int = 1000
     """Orders in a message: ORDERS_BATCH_SIZE in a flood, else 1."""
     one_machine: int | None = None
     """Cores of the machine that everything shares; None if each process has a core of its own, and PostgreSQL a
