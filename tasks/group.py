@@ -1,41 +1,31 @@
 """What a pool does with messages that came together: one attempt for all of them.
 
 The first message's task makes the attempt, for all; the others have their part of how it ended. Each is a task of its
-own all the same: Celery traces those that fail, and all of them if somebody listens (a result backend does not: what
-asks for a result comes alone).
+own all the same: Celery traces those that fail, and all of them if somebody listens.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from celery import signals
 from celery.app.trace import trace_task_ret
 
 import orders
 from orders import tracing
-from orders.attempt import Attempt
 from orders.entries import Lease
 from orders.errors import OrdersError
+
+Message: TypeAlias = tuple[str, Sequence[str], tuple[Sequence[str], Mapping[str, Any], Any], dict[str, Any]]
+"""Id, order ids, body, and headers of a message: plain data, since it may go to another process."""
 
 Outcome: TypeAlias = tuple[int, Any, float]
 """How a task ended, as Celery's requests take it: whether it failed, its result or `ExceptionInfo`, its seconds."""
 
 _here = threading.local()
-
-
-class Message(NamedTuple):
-    """A message of ``orders.expire``, as plain data: it may go to another process."""
-
-    id: str
-    order_ids: Sequence[str]
-    body: tuple[Sequence[str], Mapping[str, Any], Any]
-    """Arguments, keyword arguments, and what Celery embeds beside them."""
-    headers: dict[str, Any]
 
 
 class Group:
@@ -50,42 +40,30 @@ class Group:
     def __init__(self, order_ids: Sequence[str], lease: Lease, *, is_alone: bool) -> None:
         self._error: BaseException | None = None
         self._has_run = False
-        self._attempt: Attempt | None = None
+        self._attempt = orders.current().attempt(lease)
         try:
-            self._attempt = orders.current().attempt(lease)
             self._attempt.start(order_ids, only_new=not is_alone)
-        except Exception as error:  # noqa: BLE001 - it is raised for each message
+        except OrdersError as error:
             self._error = error
 
     def is_for(self, order_ids: Sequence[str]) -> bool:
         """Tell whether the attempt is for these: not for what was tried before, unless it is alone."""
-        return self._attempt is None or self._attempt.tried_before.isdisjoint(order_ids)
+        return self._attempt.tried_before.isdisjoint(order_ids)
 
     def end(self, order_ids: Sequence[str]) -> dict[str, int]:
         """Return how it ended for the orders of one message; make the attempt if that is the first one."""
-        if self._attempt and self._has_run:
+        if self._has_run:
             tracing.link(self._attempt.span)  # which is recorded in the trace of the first
-        elif self._attempt and not self._error:
+        elif not self._error:
             self._has_run = True
             try:
                 orders.current().run(self._attempt)
             except BaseException as error:
                 self._error = error
                 raise
-        if isinstance(self._error, OrdersError):
-            raise self._error.anew()
-        if self._error or not self._attempt:
-            raise self._error or AssertionError
+        if self._error:
+            raise self._error.anew() if isinstance(self._error, OrdersError) else self._error
         return self._attempt.end(order_ids)
-
-    @contextmanager
-    def here(self) -> Iterator[None]:
-        """Have the tasks of this thread belong to this group."""
-        _here.group = self
-        try:
-            yield
-        finally:
-            _here.group = None
 
 
 def current() -> Group | None:
@@ -94,7 +72,7 @@ def current() -> Group | None:
 
 
 def run(name: str, lease: Lease, messages: Sequence[Message], is_alone: bool) -> list[Outcome | None]:  # noqa: FBT001 - billiard passes no keywords
-    """Do what several messages say; return how each ended, None if it is to be done alone.
+    """Do what several messages of a lease say; return how each ended, None if it is to be done alone.
 
     Args:
         name: of the task.
@@ -102,32 +80,29 @@ def run(name: str, lease: Lease, messages: Sequence[Message], is_alone: bool) ->
         messages: what there is to do.
         is_alone: see `Group`.
     """
-    began = time.monotonic()
-    group = Group([order_id for message in messages for order_id in message.order_ids], lease, is_alone=is_alone)
+    began, is_traced = time.monotonic(), True  # the first one is
+    group = Group([order_id for _, order_ids, *_ in messages for order_id in order_ids], lease, is_alone=is_alone)
     outcomes: list[Outcome | None] = []
-    is_traced = True  # the first one is
-    with group.here():
-        for message in messages:
-            if not group.is_for(message.order_ids):
-                outcomes.append(None)
-                continue
-            outcomes.append(_trace(name, message) if is_traced else _end(group, name, message, began))
-            is_traced = _is_heard()
+    _here.group = group
+    try:
+        for task_id, order_ids, body, headers in messages:
+            outcome = None
+            if group.is_for(order_ids):
+                outcome = None if is_traced else _end(group, order_ids, began)
+                outcome = outcome or trace_task_ret(name, task_id, headers, body, None, None)
+                is_traced = _is_heard()
+            outcomes.append(outcome)
+    finally:
+        _here.group = None
     return outcomes
 
 
-def _end(group: Group, name: str, message: Message, began: float) -> Outcome:
-    """Return how it ended for a message, without Celery; with it if the message failed."""
+def _end(group: Group, order_ids: Sequence[str], began: float) -> Outcome | None:
+    """Return how it ended for a message, without Celery; None if it failed, which Celery is to see."""
     try:
-        ended = group.end(message.order_ids)
-    except Exception:  # noqa: BLE001 - raised again, in the task
-        return _trace(name, message)
-    return 0, repr(ended), time.monotonic() - began
-
-
-def _trace(name: str, message: Message) -> Outcome:
-    outcome: Outcome = trace_task_ret(name, message.id, message.headers, message.body, None, None)
-    return outcome
+        return 0, repr(group.end(order_ids)), time.monotonic() - began
+    except Exception:  # noqa: BLE001 - it is raised again, in the task
+        return None
 
 
 def _is_heard() -> bool:

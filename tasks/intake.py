@@ -71,7 +71,7 @@ class Intake(bootsteps.StartStopStep):
             consumer.hub.on_tick.add(self._flush)
         channel = consumer.task_consumer.channel
         if "BRPOP" in getattr(channel, "handlers", {}):
-            _Bulk(self, consumer, channel)
+            self._take_in_bulk(channel, consumer.app.amqp.router.route({}, "orders.expire")["queue"].name)
 
     def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Begin nothing more; called by Celery when the worker stops or has lost its connection.
@@ -80,10 +80,23 @@ class Intake(bootsteps.StartStopStep):
         """
         self._is_open = False
 
-    @property
-    def room(self) -> int:
-        """How many more messages are wanted now: what the next attempt may be for."""
-        return self._most - self._held
+    def _take_in_bulk(self, channel: Any, queue: str) -> None:
+        """Have a channel of Redis, when it has read one message, read as many more as the next attempt may be for."""
+        read_one, can_consume = channel.handlers["BRPOP"], channel.qos.can_consume
+
+        def read(**options: Any) -> Any:
+            answer = read_one(**options)  # raises Empty if BRPOP brought none
+            room, prefetch = self._most - self._held, channel.qos.can_consume_max_estimate()
+            number = room if prefetch is None else min(room, prefetch)
+            if number > 0 and queue in channel.active_queues:
+                for item in channel.client.rpop(queue, number) or ():  # (on BRPOP's connection, which is idle now)
+                    # Only what is of no type of JSON's needs kombu's reader, which takes twice as long.
+                    message = loads(item) if b"__type__" in item else json.loads(item.decode())
+                    channel.connection._deliver(message, queue)  # noqa: SLF001 - as BRPOP's own is
+            return answer
+
+        channel.handlers["BRPOP"] = read
+        channel.qos.can_consume = lambda: self._held < self._most and can_consume()
 
     def receive(self, request: Any) -> None:
         """Take a request from Celery's strategy, which has checked, announced and, until its eta, kept it."""
@@ -114,8 +127,8 @@ class Intake(bootsteps.StartStopStep):
         if embed and any(embed.values()):
             return None
         try:
-            return parse_claim(args, kwargs["lease"], kwargs.get("shard")) if kwargs.keys() <= _KEYWORDS else None
-        except (InvalidMessage, LookupError):
+            return parse_claim(args, **{"shard": None, **kwargs})
+        except (InvalidMessage, TypeError):
             return None
 
     def _flush(self) -> None:
@@ -149,16 +162,14 @@ class Intake(bootsteps.StartStopStep):
             return False
         task = requests[0].task
         self._under_way += 1
-        messages = [
-            group.Message(each.id, each.order_ids, each.message.payload, each.request_dict) for each in requests
-        ]
+        messages = [(each.id, each.order_ids, each.message.payload, each.request_dict) for each in requests]
         self._consumer.pool.apply_async(
             group.run,
             (task.name, requests[0].lease, messages, is_alone or len(requests[0].order_ids) > 1),
-            accept_callback=None if is_alone else partial(_accept, requests),
+            accept_callback=None if is_alone else partial(_each, requests, "on_accepted"),
             callback=partial(self._done, requests, time.monotonic()),
             error_callback=partial(self._lost, requests),
-            timeout_callback=partial(_time_out, requests),
+            timeout_callback=partial(_each, requests, "on_timeout"),
             soft_timeout=task.soft_time_limit,
             timeout=task.time_limit,
             correlation_id=requests[0].id,
@@ -183,18 +194,16 @@ class Intake(bootsteps.StartStopStep):
         if isinstance(outcomes, ExceptionInfo):  # a thread that was told to exit
             self._lost(requests, outcomes)
             return
-        again = []
-        for request, outcome in zip(requests, outcomes, strict=True):
-            if outcome is None:
-                again.append(request)
-            else:
+        ended = list(zip(requests, outcomes, strict=True))
+        for request, outcome in ended:
+            if outcome:
                 request.on_success(outcome)
+        again = [request for request, outcome in ended if not outcome]
         self._consumer.call_soon(self._end, again, len(requests), time.monotonic() - began)
 
     def _lost(self, requests: Sequence[Any], error: Any) -> None:
         """Tell of each request that the process which did it has died."""
-        for request in requests:
-            request.on_failure(error)
+        _each(requests, "on_failure", error)
         self._consumer.call_soon(self._end, [], 0, 0.0)
 
     def _end(self, again: Sequence[Any], number: int, seconds: float) -> None:
@@ -209,52 +218,7 @@ class Intake(bootsteps.StartStopStep):
         self._flush()
 
 
-_KEYWORDS = {"lease", "shard"}
-
-
-class _Bulk:
-    """Takes many messages at once from a Redis: after BRPOP has answered with one, as many more as are wanted."""
-
-    def __init__(self, intake: Intake, consumer: Any, channel: Any) -> None:
-        self._intake = intake
-        self._channel = channel
-        self._queue = consumer.app.amqp.router.route({}, "orders.expire")["queue"].name
-        self._read_one = channel.handlers["BRPOP"]
-        self._can_consume = channel.qos.can_consume
-        channel.handlers["BRPOP"] = self.read
-        channel.qos.can_consume = lambda: self._intake.room > 0 and self._can_consume()
-
-    def read(self, **options: Any) -> Any:
-        """Read BRPOP's answer, and take what else there is."""
-        answer = self._read_one(**options)  # raises Empty if it brought none
-        channel = self._channel
-        room = channel.qos.can_consume_max_estimate()
-        number = self._intake.room if room is None else min(room, self._intake.room)
-        if number > 0 and self._queue in channel.active_queues:
-            for item in self._take(number):
-                # Only what is of no type of JSON's needs kombu's reader, which takes twice as long.
-                message = loads(item) if b"__type__" in item else json.loads(item.decode())
-                channel.connection._deliver(message, self._queue)  # noqa: SLF001
-        return answer
-
-    def _take(self, number: int) -> Sequence[bytes]:
-        client = self._channel.client
-        try:
-            client.connection.send_command(*self._prefixed("RPOP", self._queue, number))
-            return client.parse_response(client.connection, "RPOP") or ()
-        except self._channel.connection_errors:
-            client.connection.disconnect()
-            raise
-
-    def _prefixed(self, *command: Any) -> Sequence[Any]:
-        return self._channel.client._prefix_args(command) if self._channel.global_keyprefix else command  # noqa: SLF001
-
-
-def _accept(requests: Sequence[Any], pid: int, began: float) -> None:
+def _each(requests: Sequence[Any], method: str, *arguments: Any) -> None:
+    """Tell each request what the pool has told of all of them."""
     for request in requests:
-        request.on_accepted(pid, began)
-
-
-def _time_out(requests: Sequence[Any], soft: bool, timeout: float) -> None:  # noqa: FBT001 - billiard's signature
-    for request in requests:
-        request.on_timeout(soft, timeout)
+        getattr(request, method)(*arguments)

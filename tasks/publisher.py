@@ -12,7 +12,6 @@ from operator import attrgetter
 from typing import Any
 
 from celery import Celery, signals
-from celery.utils.nodenames import anon_nodename
 from kombu.transport import redis
 from kombu.utils.uuid import uuid
 
@@ -22,7 +21,8 @@ NAME = "orders.expire"
 
 _LISTENED = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
 _OF_CLAIM = attrgetter("lease", "expires", "shard")
-_EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_VARYING = {name: f"\0{name}\0" for name in ("id", "eta", "argsrepr", "body")}
+"""Stands in the envelope of a claim for what differs from message to message."""
 
 
 class CeleryPublisher:
@@ -40,18 +40,20 @@ class CeleryPublisher:
 
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
         """Send messages: to a Redis in one command, to other brokers, and if somebody listens, as Celery does."""
-        parent = self._app.current_worker_task
-        ancestors = {"root_id": parent.request.root_id, "parent_id": parent.request.id} if parent else {}
         if self._is_plain():
             with self._producer.channel.conn_or_acquire() as client:
-                client.lpush(self._queue.name, *self._texts(dispatches, ancestors))
+                client.lpush(self._queue.name, *self._texts(dispatches))
             return
         with getattr(self._producer, "batch", nullcontext)():
-            for dispatch in dispatches:
-                self._send(dispatch, ancestors)
+            for each in dispatches:
+                message = self._message(each, uuid(), each.order_ids, each.eta, repr(each.order_ids))
+                expiration = _seconds_until(each.expires)
+                self._app.amqp.send_task_message(
+                    self._producer, NAME, message, queue=self._queue, declare=[], expiration=expiration, retry=False
+                )  # (`backlog` has declared the queue)
 
     def _is_plain(self) -> bool:
-        """Tell whether a message is what `envelope` says: whether nobody adds to it, and its queue is a list."""
+        """Tell whether nobody adds to a message what `_envelope` does not know, and its queue is a list."""
         conf = self._app.conf
         return (
             isinstance(self._producer.channel, redis.Channel)
@@ -61,105 +63,60 @@ class CeleryPublisher:
             and not any(signal.receivers for signal in _LISTENED)
         )
 
-    def _texts(self, dispatches: Sequence[Dispatch], ancestors: dict[str, str]) -> Iterator[str]:
-        for (lease, expires, shard), some in groupby(dispatches, _OF_CLAIM):
-            held = _held(lease, shard)
-            text = envelope(self._queue.name, held, expires, ancestors)
-            rest = f", {json.dumps(held)}, {json.dumps(_EMBEDDED)}]"
-            for dispatch in some:
-                body = f"[{json.dumps(dispatch.order_ids)}{rest}"
-                yield text % {
+    def _texts(self, dispatches: Sequence[Dispatch]) -> Iterator[str]:
+        """Yield messages as a Redis has them: what those of a claim have in common is made once."""
+        for _, group in groupby(dispatches, _OF_CLAIM):
+            of_claim = list(group)
+            envelope, rest = self._envelope(of_claim[0])
+            for each in of_claim:
+                body = f"[{json.dumps(each.order_ids)}, {rest}]"
+                yield envelope % {
                     "id": json.dumps(uuid()),
-                    "eta": json.dumps(dispatch.eta and dispatch.eta.isoformat()),
-                    "argsrepr": json.dumps(repr(dispatch.order_ids)),
+                    "eta": json.dumps(each.eta and each.eta.isoformat()),
+                    "argsrepr": json.dumps(repr(each.order_ids)),
                     "body": json.dumps(b64encode(body.encode()).decode()),
                 }
 
-    def _send(self, dispatch: Dispatch, ancestors: dict[str, str]) -> None:
-        """Send one as ``apply_async`` does, in less than half of its time: its queue was declared by `backlog`."""
-        held = _held(dispatch.lease, dispatch.shard)
-        message = self._app.amqp.as_task_v2(
-            uuid(),
-            NAME,
-            dispatch.order_ids,
-            held,
-            eta=dispatch.eta,
-            expires=dispatch.expires,
-            ignore_result=True,
-            argsrepr=repr(dispatch.order_ids),  # all of them: Flower searches in it
-            kwargsrepr=repr(held),
-            **ancestors,
-        )
-        self._app.amqp.send_task_message(
-            self._producer,
-            NAME,
-            message,
-            queue=self._queue,
-            declare=[],
-            expiration=_seconds_until(dispatch.expires),
-            retry=False,
-        )
+    def _envelope(self, of_claim: Dispatch) -> tuple[str, str]:
+        """Return a message, for ``%`` to complete, and the rest of its body: as kombu's virtual transports have them.
 
-
-def envelope(queue: str, held: dict[str, Any], expires: datetime, ancestors: dict[str, str]) -> str:
-    """Return what the messages of a claim have in common, as kombu puts it into a Redis; the rest is for ``%`` to add.
-
-    The form is Celery's message protocol 2 in the envelope of kombu's virtual transports; a test compares it with what
-    they make.
-
-    Args:
-        queue: its name.
-        held: the keyword arguments.
-        expires: when the messages are void.
-        ancestors: the ids of the task that sends them, and of the first of its kin.
-    """
-    varying = {name: f"\0{name}\0" for name in ("id", "eta", "argsrepr", "body")}
-    message = {
-        "body": varying["body"],
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {
-            "lang": "py",
-            "task": NAME,
-            "id": varying["id"],
-            "shadow": None,
-            "eta": varying["eta"],
-            "expires": expires.isoformat(),
-            "group": None,
-            "group_index": None,
-            "retries": 0,
-            "timelimit": [None, None],
-            "root_id": varying["id"],
-            "parent_id": None,
-            "argsrepr": varying["argsrepr"],
-            "kwargsrepr": repr(held),
-            "origin": anon_nodename(),
-            "ignore_result": True,
-            "replaced_task_nesting": 0,
-            "stamped_headers": None,
-            "stamps": {},
-            **ancestors,
-        },
-        "properties": {
-            "correlation_id": varying["id"],
-            "reply_to": "",
+        A test compares it with what they make.
+        """
+        marks = _VARYING
+        headers, properties, body, _ = self._message(of_claim, marks["id"], (), marks["eta"], marks["argsrepr"])
+        properties |= {
             "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": queue},
+            "delivery_info": {"exchange": "", "routing_key": self._queue.name},
             "priority": 0,
-            "expiration": str(int(_seconds_until(expires) * 1000)),
+            "expiration": str(int(_seconds_until(of_claim.expires) * 1000)),
             "body_encoding": "base64",
-            "delivery_tag": varying["id"],
-        },
-    }
-    text = json.dumps(message).replace("%", "%%")
-    for name, mark in varying.items():
-        text = text.replace(json.dumps(mark), f"%({name})s")
-    return text
+            "delivery_tag": marks["id"],
+        }
+        kind = {"content-encoding": "utf-8", "content-type": "application/json"}
+        text = json.dumps({"body": marks["body"], **kind, "headers": headers, "properties": properties})
+        text = text.replace("%", "%%")
+        for name, mark in marks.items():
+            text = text.replace(json.dumps(mark), f"%({name})s")
+        return text, ", ".join(map(json.dumps, body[1:]))
 
-
-def _held(lease: float, shard: int | None) -> dict[str, Any]:
-    """Return the keyword arguments of a message: who knows of no shards is sent none."""
-    return {"lease": lease} if shard is None else {"lease": lease, "shard": shard}
+    def _message(self, of_claim: Dispatch, task_id: str, order_ids: Sequence[str], eta: Any, argsrepr: str) -> Any:
+        """Return a message of Celery's protocol 2: headers, properties and body."""
+        held = {"lease": of_claim.lease}
+        if of_claim.shard is not None:  # who knows of no shards is sent none
+            held["shard"] = of_claim.shard
+        parent = self._app.current_worker_task
+        return self._app.amqp.as_task_v2(
+            task_id,
+            NAME,
+            order_ids,
+            held,
+            eta=eta,
+            expires=of_claim.expires,
+            ignore_result=True,
+            argsrepr=argsrepr,  # all of them: Flower searches in it
+            kwargsrepr=repr(held),
+            **({"root_id": parent.request.root_id, "parent_id": parent.request.id} if parent else {}),
+        )
 
 
 def _seconds_until(moment: datetime) -> float:

@@ -41,7 +41,7 @@ def _worker(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def message(*order_ids: str, lease: Lease) -> group.Message:
     task_id = f"task of {order_ids[0]}"
     headers = {"id": task_id, "task": "orders.expire", "ignore_result": True, "retries": 0, "root_id": task_id}
-    return group.Message(task_id, order_ids, (order_ids, {"lease": lease.token}, {}), headers)
+    return task_id, order_ids, (order_ids, {"lease": lease.token}, {}), headers
 
 
 def claim(shop: Shop) -> Lease:
