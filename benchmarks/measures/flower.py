@@ -30,8 +30,7 @@ ORDERS, QUICK_ORDERS = 100_000, 5_000
 
 FLOOD = replace(
     ONE_TASK,
-    # A task for each order however many are due, all of them queued at once, and leases that outlast the queue.
-    settings=(("BATCH_THRESHOLD", "1000000"), ("MAX_BACKLOG", "1000000"), ("LEASE", "900")),
+    settings=(("BATCH_THRESHOLD", "1000000"),),  # a task for each order however many are due
 )
 
 START_LIMIT = 30.0

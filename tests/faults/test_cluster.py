@@ -36,7 +36,7 @@ def test_a_slot_moves_in_a_cluster(sharded: Deployment, cluster: Cluster) -> Non
     sharded.beat()
     sharded.worker()
     sharded.ready()
-    sharded.place()
+    sharded.place(spread=15.0)
     sharded.until_expired(300)
     sharded.breaks()
     # when a slot moves from server to server, with what is in it here and there for a while
