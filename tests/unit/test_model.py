@@ -122,12 +122,12 @@ def test_the_same_seed_gives_the_same_drain(costs: Costs) -> None:
 def test_more_workers_and_more_shards_are_never_slower(costs: Costs) -> None:
     rates = [
         System(costs, Deployment(workers=workers, shards=shards, own_broker=True)).drain(200_000).rate
-        for workers, shards in [(1, 1), (2, 1), (8, 1), (8, 4)]
+        for workers, shards in [(1, 1), (2, 1), (2, 4), (8, 4)]
     ]
 
     assert all(more > 0.97 * less for less, more in pairwise(rates)), rates
-    assert rates[1] > 1.2 * rates[0]
-    assert rates[3] > 2 * rates[2]
+    assert rates[2] > 1.2 * rates[1]  # (with one shard, its Redis may be what a second worker waits for)
+    assert rates[3] > 1.5 * rates[2]
 
 
 def test_a_queue_that_is_full_has_the_sweep_wait_for_room(costs: Costs) -> None:
