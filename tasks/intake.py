@@ -135,7 +135,7 @@ class Intake(bootsteps.StartStopStep):
         """Have what waits begin, as far as the pool can take it."""
         pool = self._consumer.pool
         if pool.uses_semaphore:  # prefork: its processes are shared with whatever else there is
-            if self._is_open and not self._is_asking and self._may_begin():
+            while self._is_open and not self._is_asking and self._may_begin():
                 self._is_asking = True
                 self._consumer.controller.semaphore.acquire(self._begin_in_process)
             return

@@ -303,6 +303,15 @@ def test_a_process_of_the_pool_is_asked_for_and_given_back() -> None:
     assert worker.semaphore.value == 2
 
 
+def test_several_leases_begin_in_as_many_processes_as_are_free() -> None:
+    worker = Worker(processes=2, prefork=True)
+    worker.bring(*(Request(f"{lease}", kwargs={"lease": float(lease)}) for lease in (1, 2, 3)))
+    assert worker.under_way() == [["1"], ["2"]]
+    worker.take().end()
+    worker.semaphore.release()
+    assert worker.under_way() == [["2"], ["3"]]
+
+
 def test_who_is_revoked_while_it_waits_for_a_process_holds_none() -> None:
     worker = Worker(processes=1, prefork=True)
     worker.semaphore.acquire(lambda: None)
