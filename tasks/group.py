@@ -43,7 +43,7 @@ class Group:
         self._attempt = orders.current().attempt(lease)
         try:
             self._attempt.start(order_ids, only_new=not is_alone)
-        except OrdersError as error:
+        except Exception as error:  # noqa: BLE001 - raised in each task: what is raised here, no thread's pool would tell
             self._error = error
 
     def is_for(self, order_ids: Sequence[str]) -> bool:

@@ -136,7 +136,7 @@ VTASKS = PeerApart(
     module="vtasks_peer",
     workers=(f"-m django runworker --settings {_HERE}.vtasks_settings --concurrency 20",) * 2,
     note=(
-        "Its Valkey backend, which is faster than its database backend: https://pypi.org/project/django-vtasks/; a "
+        "Its Valkey backend, which is faster than its database backend: https://gitlab.com/glitchtip/django-vtasks; a "
         "worker for each core with its default of 20 tasks at a time; tasks are coroutines, with SQLAlchemy's asyncio "
         "and asyncpg, on uvloop, which the worker takes if it is installed. No batch queue, which would run many "
         "orders in one task, and which loses them with a worker that is killed. Enqueued with aenqueue_many. Needs "

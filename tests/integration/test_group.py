@@ -135,6 +135,17 @@ def test_a_redis_that_is_away_is_the_failure_of_each(shop: Shop, monkeypatch: py
     assert shop.status("1") == shop.status("2") == "pending"
 
 
+def test_a_bug_before_anything_was_begun_is_the_failure_of_each(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    shop.place("1", "2")
+    lease = claim(shop)
+    monkeypatch.setattr("orders.schedule.Schedule.start", fail)
+    outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], False)
+    assert [type(cast("group.Outcome", outcome)[1].exception) for outcome in outcomes] == [ZeroDivisionError] * 2
+
+
 def test_a_bug_is_the_failure_of_each(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise ZeroDivisionError
