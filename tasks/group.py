@@ -71,7 +71,7 @@ def current() -> Group | None:
     return getattr(_here, "group", None)
 
 
-def run(name: str, lease: Lease, messages: Sequence[Message], is_alone: bool) -> list[Outcome | None]:  # noqa: FBT001 - billiard passes no keywords
+def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool) -> list[Outcome | None]:
     """Do what several messages of a lease say; return how each ended, None if it is to be done alone.
 
     Args:

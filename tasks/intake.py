@@ -165,7 +165,8 @@ class Intake(bootsteps.StartStopStep):
         messages = [(each.id, each.order_ids, each.message.payload, each.request_dict) for each in requests]
         self._consumer.pool.apply_async(
             group.run,
-            (task.name, requests[0].lease, messages, is_alone or len(requests[0].order_ids) > 1),
+            (task.name, requests[0].lease, messages),
+            {"is_alone": is_alone or len(requests[0].order_ids) > 1},
             accept_callback=None if is_alone else partial(_each, requests, "on_accepted"),
             callback=partial(self._done, requests, time.monotonic()),
             error_callback=partial(self._lost, requests),
@@ -195,16 +196,20 @@ class Intake(bootsteps.StartStopStep):
             self._lost(requests, outcomes)
             return
         ended = list(zip(requests, outcomes, strict=True))
-        for request, outcome in ended:
-            if outcome:
-                request.on_success(outcome)
         again = [request for request, outcome in ended if not outcome]
-        self._consumer.call_soon(self._end, again, len(requests), time.monotonic() - began)
+        try:
+            for request, outcome in ended:
+                if outcome:
+                    request.on_success(outcome)
+        finally:  # whatever a signal or a result makes of it, the next attempt begins
+            self._consumer.call_soon(self._end, again, len(requests), time.monotonic() - began)
 
     def _lost(self, requests: Sequence[Any], error: Any) -> None:
         """Tell of each request that the process which did it has died."""
-        _each(requests, "on_failure", error)
-        self._consumer.call_soon(self._end, [], 0, 0.0)
+        try:
+            _each(requests, "on_failure", error)
+        finally:
+            self._consumer.call_soon(self._end, [], 0, 0.0)
 
     def _end(self, again: Sequence[Any], number: int, seconds: float) -> None:
         """Go on after an attempt."""

@@ -50,7 +50,9 @@ def claim(shop: Shop) -> Lease:
 
 def run(shop: Shop, *order_ids: str, is_alone: bool = False) -> list[group.Outcome | None]:
     lease = claim(shop)
-    return group.run("orders.expire", lease, [message(order_id, lease=lease) for order_id in order_ids], is_alone)
+    return group.run(
+        "orders.expire", lease, [message(order_id, lease=lease) for order_id in order_ids], is_alone=is_alone
+    )
 
 
 def results(outcomes: Sequence[group.Outcome | None]) -> list[Any]:
@@ -130,7 +132,7 @@ def test_a_redis_that_is_away_is_the_failure_of_each(shop: Shop, monkeypatch: py
         raise ScheduleUnavailable("Redis is away")
 
     monkeypatch.setattr("orders.schedule.Schedule.start", fail)
-    outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], False)
+    outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], is_alone=False)
     assert [outcome and outcome[0] for outcome in outcomes] == [1, 1]
     assert shop.status("1") == shop.status("2") == "pending"
 
@@ -142,7 +144,7 @@ def test_a_bug_before_anything_was_begun_is_the_failure_of_each(shop: Shop, monk
     shop.place("1", "2")
     lease = claim(shop)
     monkeypatch.setattr("orders.schedule.Schedule.start", fail)
-    outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], False)
+    outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], is_alone=False)
     assert [type(cast("group.Outcome", outcome)[1].exception) for outcome in outcomes] == [ZeroDivisionError] * 2
 
 
@@ -165,7 +167,7 @@ def test_what_was_tried_before_is_left_until_it_is_alone(shop: Shop, redis: Redi
     assert heard == ["task of 2"]
     assert shop.status("1") == shop.status("3") == "pending"
     lease = Lease(cast("float", shop.score("1")))
-    again = group.run("orders.expire", lease, [message("1", lease=lease)], True)
+    again = group.run("orders.expire", lease, [message("1", lease=lease)], is_alone=True)
     assert results(again) == [(0, "{'expired': 1}")]
     assert shop.status("1") == "expired"
 
@@ -173,7 +175,9 @@ def test_what_was_tried_before_is_left_until_it_is_alone(shop: Shop, redis: Redi
 def test_what_is_void_does_nothing(shop: Shop) -> None:
     shop.place("1")
     void = Lease(12345.0)
-    assert results(group.run("orders.expire", void, [message("1", lease=void)], False)) == [(0, "{'stale': 1}")]
+    assert results(group.run("orders.expire", void, [message("1", lease=void)], is_alone=False)) == [
+        (0, "{'stale': 1}")
+    ]
     assert shop.status("1") == "pending"
 
 

@@ -2,148 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
 from celery.worker import state
-from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
 import orders
 from orders.entries import Lease
 from orders.scripting import CHUNK
-from tasks.intake import FEW, LANES, LONG, Intake
-
-EXPIRED = (0, "{'expired': 1}", 0.001)
-
-
-@dataclass(eq=False)
-class Request:
-    """What the intake needs of Celery's."""
-
-    id: str
-    args: Sequence[Any] = ()
-    kwargs: dict[str, Any] = field(default_factory=lambda: {"lease": 1.0})
-    embed: dict[str, Any] | None = None
-    type: str = "orders.expire"
-    ignore_result: bool = True
-    eta: object = None
-    is_void: bool = False
-    is_revoked: bool = False
-    began: int = 0
-    ended: list[Any] = field(default_factory=list)
-    order_ids: Sequence[str] = ()
-    lease: Lease | None = None
-
-    def __post_init__(self) -> None:
-        self.args = self.args or (self.id,)
-        self.request_dict = {"id": self.id}
-        self.message = SimpleNamespace(payload=[self.args, self.kwargs, self.embed])
-        self.task = SimpleNamespace(name=self.type, soft_time_limit=None, time_limit=None)
-
-    def maybe_expire(self) -> bool:
-        return self.is_void
-
-    def revoked(self) -> bool:
-        return self.is_void or self.is_revoked
-
-    def on_accepted(self, pid: int, began: float) -> None:
-        self.began += 1
-
-    def on_success(self, outcome: Any) -> None:
-        self.ended.append(outcome)
-
-    def on_failure(self, error: Any) -> None:
-        self.ended.append(error)
-
-
-@dataclass
-class Job:
-    """One call of the pool."""
-
-    lease: Lease
-    messages: Sequence[Any]
-    is_alone: bool
-    options: dict[str, Any]
-
-    @property
-    def ids(self) -> list[str]:
-        return [task_id for task_id, *_ in self.messages]
-
-    def accept(self) -> None:
-        if self.options["accept_callback"]:
-            self.options["accept_callback"](1, 0.0)
-
-    def end(self, again: Sequence[str] = ()) -> None:
-        self.options["callback"]([None if task_id in again else EXPIRED for task_id in self.ids])
-
-
-class Pool:
-    def __init__(self, processes: int, *, uses_semaphore: bool) -> None:
-        self.num_processes = processes
-        self.uses_semaphore = uses_semaphore
-        self.jobs: list[Job] = []
-
-    def apply_async(self, _: Callable[..., Any], arguments: tuple[Any, ...], **options: Any) -> None:
-        _, lease, messages, is_alone = arguments
-        self.jobs.append(Job(lease, messages, is_alone, options))
-
-
-class Hub:
-    """Celery's event loop, a turn at a time."""
-
-    propagate_errors = ()
-
-    def __init__(self) -> None:
-        self.on_tick: set[Callable[[], None]] = set()
-        self.timers: list[Callable[[], None]] = []
-
-    def fire_timers(self, *, max_timers: int, propagate: object) -> None:
-        for _ in range(max_timers):
-            if not self.timers:
-                return
-            self.timers.pop(0)()
-
-    def turn(self) -> None:
-        for tick in list(self.on_tick):
-            tick()
-
-
-class Worker:
-    """An intake, and the parts of Celery's worker around it."""
-
-    def __init__(self, *, processes: int = 8, prefork: bool = False) -> None:
-        self.passed_on: list[Request] = []
-        self.pool = Pool(processes, uses_semaphore=prefork)
-        self.hub = Hub()
-        self.semaphore = LaxBoundedSemaphore(processes)
-        self.consumer = SimpleNamespace(
-            on_task_request=self.passed_on.append,
-            pool=self.pool,
-            hub=self.hub,
-            controller=SimpleNamespace(semaphore=self.semaphore),
-            call_soon=lambda function, *arguments: function(*arguments),
-            task_consumer=SimpleNamespace(channel=object()),
-        )
-        self.intake = Intake(self.consumer)
-        self.intake.start(self.consumer)
-
-    def bring(self, *requests: Request) -> None:
-        """Have them arrive in one turn of the loop."""
-        for request in requests:
-            self.consumer.on_task_request(request)
-        self.hub.turn()
-
-    def under_way(self) -> list[list[str]]:
-        return [job.ids for job in self.pool.jobs]
-
-    def take(self) -> Job:
-        """Return the oldest job, which the pool then forgets."""
-        return self.pool.jobs.pop(0)
+from tasks.intake import FEW, LANES, LONG
+from tests.unit.fake_worker import EXPIRED, Channel, Request, Worker
 
 
 @pytest.fixture(autouse=True)
@@ -359,6 +230,21 @@ def test_each_task_of_a_process_that_was_lost_has_failed(how: str) -> None:
     assert worker.under_way() == [["next"]]
 
 
+@pytest.mark.parametrize("how", ["on_success", "on_failure"])
+def test_a_request_that_cannot_be_told_holds_up_no_other_attempt(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    worker = Worker(processes=1)
+    monkeypatch.setattr(Request, how, fail)
+    worker.bring(Request("first"))
+    worker.bring(Request("next"))
+    job = worker.take()
+    with pytest.raises(ZeroDivisionError):
+        job.end() if how == "on_success" else job.options["error_callback"](None)
+    assert worker.under_way() == [["next"]]
+
+
 def test_all_that_falls_due_at_the_same_time_is_one_attempt() -> None:
     # given twenty timers, of which Celery's loop fires ten before it waits for up to a second
     worker = Worker()
@@ -368,34 +254,6 @@ def test_all_that_falls_due_at_the_same_time_is_one_attempt() -> None:
     assert worker.hub.timers == []
     worker.hub.turn()
     assert worker.under_way() == [[request.id for request in requests]]
-
-
-class Channel:
-    """A Redis channel of kombu's that has messages."""
-
-    def __init__(self, worker: Worker, *, prefetch: int | None = None) -> None:
-        self.worker = worker
-        self.handlers = {"BRPOP": lambda **_: self.deliver({"id": "first"}, "orders.expire")}
-        self.active_queues = ["shop", "orders.expire"]
-        self.qos = SimpleNamespace(can_consume=lambda: True, can_consume_max_estimate=lambda: prefetch)
-        self.taken: list[tuple[str, int]] = []
-        self.client = SimpleNamespace(rpop=self.rpop)
-        self.connection = SimpleNamespace(_deliver=self.deliver)
-
-    def rpop(self, queue: str, number: int) -> list[bytes]:
-        self.taken.append((queue, number))
-        return [json.dumps({"id": f"more {each}"}).encode() for each in range(3)]
-
-    def deliver(self, message: dict[str, Any], _: str) -> bool:
-        self.worker.consumer.on_task_request(Request(message["id"]))
-        return True
-
-    def consumed(self) -> Channel:
-        self.worker.consumer.task_consumer = SimpleNamespace(channel=self)
-        route = {"queue": SimpleNamespace(name="orders.expire")}
-        self.worker.consumer.app = SimpleNamespace(amqp=SimpleNamespace(router=SimpleNamespace(route=lambda *_: route)))
-        self.worker.intake.start(self.worker.consumer)
-        return self
 
 
 def test_after_one_message_it_takes_as_many_as_the_next_attempt_may_have() -> None:
