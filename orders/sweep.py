@@ -77,7 +77,7 @@ def sweep(
     seconds: float | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
     monotonic: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Swept:
     """Claim and send until nothing falls due before the next sweep, or that one begins.
 
@@ -91,7 +91,7 @@ def sweep(
         seconds: how long, at most; by default the sweep interval.
         is_stopping: tells whether this process was asked to stop; the sweep then ends with the claim that it is at.
         monotonic: seconds from any beginning.
-        sleep: waits for seconds.
+        sleep: waits for so many seconds, or until this process is asked to stop.
 
     Raises:
         Exception: what the publisher raised. What it was given is released, and is due again at once.

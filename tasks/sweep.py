@@ -46,6 +46,7 @@ def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
             expiry.settings,
             seconds=seconds,
             is_stopping=is_stopping.is_set,
+            sleep=is_stopping.wait,
         )
     told = asdict(swept) if shard is None else {"shard": shard, **asdict(swept)}
     logger.info("sweep %s", " ".join(f"{name}={value}" for name, value in told.items()), extra=about("sweep", **told))
