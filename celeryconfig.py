@@ -5,8 +5,8 @@ A file of this name in the working directory of a worker takes this one's place.
 
 from kombu.entity import Exchange, Queue
 
-from orders.api import process_settings
-from orders.broker import broker
+from orders.process import process_settings
+from tasks.broker import broker
 
 _settings = process_settings()
 
@@ -61,8 +61,8 @@ timezone = "UTC"
 # What became of an order is in its row; Flower shows results and tracebacks from events.
 task_ignore_result = True
 worker_send_task_events = True
-# One attempt is for all messages that came together (`tasks.intake`). A worker uses one core: run one for each. Of its
-# threads four make attempts; the others are for sweeps and events.
+# One attempt is for all messages that came together (`tasks.worker.intake`). A worker uses one core: run one for each.
+# Of its threads four make attempts; the others are for sweeps and events.
 worker_pool = "threads"
 worker_concurrency = 8
 # Messages at hand, for the next attempt of up to 1,000. Those that are not begun go back when the worker stops.
@@ -99,5 +99,5 @@ beat_schedule = {
     },
 }
 # Nothing is to be remembered across restarts: no file, and a sweep when beat starts.
-beat_scheduler = "tasks.heartbeat:Scheduler"
+beat_scheduler = "tasks.worker.heartbeat:Scheduler"
 beat_max_loop_interval = min(_settings.sweep_interval, _settings.events_interval, 5)

@@ -20,7 +20,7 @@ from benchmarks import machine, servers
 from benchmarks.lab import Lab, Measure, Result
 from benchmarks.measures import MEASURES
 from benchmarks.ratios import QUICK, ratios
-from orders.config import PREFIX
+from orders.config.settings import PREFIX
 
 NAMES = ", ".join(measure.name for measure in MEASURES)
 

@@ -13,10 +13,10 @@ import psycopg
 from benchmarks import processes
 from benchmarks.contender import Bench, Shape
 from benchmarks.servers import url_for_psycopg
-from orders.config import PREFIX, Settings
-from orders.expiry import OrderExpiry
-from orders.schedule import Schedule
-from orders.sql import SqlStore
+from orders.config.settings import PREFIX, Settings
+from orders.expiry.use_cases import OrderExpiry
+from orders.schedule.sorted_set import Schedule
+from orders.store.sql_store import SqlStore
 
 CELERYCONFIG = """
 import importlib.util, pathlib, orders

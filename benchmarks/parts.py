@@ -20,8 +20,8 @@ from redis import Redis
 
 import orders
 from benchmarks.servers import url_for_psycopg
-from orders.scripting import CHUNK
-from orders.sweep import sweep as run_sweep
+from orders.expiry.sweep import run_sweep
+from orders.schedule.scripts import CHUNK
 
 COMMITS = 200
 """Of which the median is told."""

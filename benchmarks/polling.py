@@ -16,8 +16,8 @@ from redis import Redis
 
 from benchmarks.contender import EXPIRE
 from benchmarks.servers import url_for_psycopg
-from orders.config import Settings
-from orders.scripting import Scripts
+from orders.config.settings import Settings
+from orders.schedule.scripts import Scripts
 
 SKIP_LOCKED = """
 UPDATE orders SET status = 'expired' WHERE {by} = ANY (ARRAY(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from orders.config import PREFIX
+from orders.config.settings import PREFIX
 
 STOP_TIMEOUT = 15.0
 """Seconds that a process may take to stop before it and its children are killed."""

@@ -5,23 +5,7 @@ needs Redis and a database only: it imports neither Celery nor `tasks`.
 """
 
 from orders import aio
-from orders.api import (
-    check,
-    configure,
-    current,
-    deadline,
-    deadline_rule,
-    enqueue,
-    enqueue_many,
-    explain,
-    extend,
-    guard,
-    on_event,
-    on_expire,
-    on_late_payment,
-    pay,
-    remove,
-)
+from orders.api import check, deadline, enqueue, enqueue_many, explain, extend, pay, remove
 from orders.config import Settings
 from orders.errors import (
     ConfigError,
@@ -39,9 +23,9 @@ from orders.errors import (
     StoreUnavailable,
 )
 from orders.events import Event, EventKind
-from orders.expiry import OrderExpiry
-from orders.explanation import Explanation
+from orders.expiry import Explanation, OrderExpiry
 from orders.hooks import Answer, Hooks
+from orders.process import configure, current, deadline_rule, guard, on_event, on_expire, on_late_payment
 from orders.store import Payment, PaymentVerdict, State
 
 __all__ = [  # noqa: RUF022 - by topic

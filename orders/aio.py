@@ -16,15 +16,13 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from orders import ids, joining
-from orders.api import current, deadline
-from orders.async_schedule import AsyncSchedule
-from orders.expiry import OrderExpiry
-from orders.explanation import Explanation
-from orders.following import Following
+from orders import ids
+from orders.api import deadline
+from orders.expiry import Explanation, OrderExpiry
 from orders.ids import OrderId
-from orders.outages import NOT_REMOVED
-from orders.store import Payment, State
+from orders.process import current
+from orders.schedule import NOT_REMOVED, AsyncSchedule, CommitQueue
+from orders.store import Payment, State, after_commit, awaited
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -36,7 +34,7 @@ T = TypeVar("T")
 
 __all__ = ["check", "close", "deadline", "drain", "enqueue", "enqueue_many", "explain", "extend", "pay", "remove"]
 
-_loops: dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], Following] = {}
+_loops: dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], CommitQueue] = {}
 _changing = Lock()
 
 
@@ -185,10 +183,10 @@ async def _put(expiry: OrderExpiry, entries: Sequence[tuple[str, datetime]], ses
 
 async def _waits(session: AsyncJoined, call: Callable[[], None]) -> bool:
     """Have something called after the commit; return False if there is none to wait for."""
-    connection = await _run_sync(session, joining.awaited)
+    connection = await _run_sync(session, awaited)
     if connection is None:
         return False
-    joining.after_commit(connection, call)
+    after_commit(connection, call)
     return True
 
 
@@ -205,12 +203,12 @@ def _run_sync(session: AsyncJoined, call: Callable[[Any], T]) -> Awaitable[T]:
     return joined.run_sync(call)
 
 
-async def _following(expiry: OrderExpiry) -> Following:
+async def _following(expiry: OrderExpiry) -> CommitQueue:
     """Return what this event loop has: connections must not be shared between loops."""
     key = loop, _ = asyncio.get_running_loop(), expiry
     if key in _loops and _loops[key].is_open:
         return _loops[key]
-    following = Following(AsyncSchedule.connect(expiry.settings), expiry.outages, loop)
+    following = CommitQueue(AsyncSchedule.connect(expiry.settings), expiry.outages, loop)
     with _changing:
         for other in [other for other in _loops if other[0].is_closed()]:
             del _loops[other]
@@ -219,6 +217,6 @@ async def _following(expiry: OrderExpiry) -> Following:
     return following
 
 
-def _of_loop(loop: asyncio.AbstractEventLoop) -> dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], Following]:
+def _of_loop(loop: asyncio.AbstractEventLoop) -> dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], CommitQueue]:
     with _changing:
         return {key: following for key, following in _loops.items() if key[0] is loop}

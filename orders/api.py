@@ -2,103 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orders import frameworks, hooks
-from orders.config import Settings
-from orders.expiry import OrderExpiry
-from orders.explanation import Explanation
-from orders.hooks import Hooks
+from orders.expiry import Explanation
 from orders.ids import OrderId
+from orders.process import current
 from orders.store import Joined, Payment, State
-
-_current: OrderExpiry | None = None
-_factory: Callable[[], OrderExpiry] | None = None
-_used: ContextVar[OrderExpiry | None] = ContextVar("orders_used", default=None)
-_hooks = Hooks()
-
-guard = _hooks.guard
-on_event = _hooks.on_event
-on_expire = _hooks.on_expire
-on_late_payment = _hooks.on_late_payment
-deadline_rule = _hooks.deadline_rule
-
-
-def configure(settings: Settings | None = None) -> OrderExpiry:
-    """Use these settings from now on in this process; return what uses them.
-
-    By default it is what a framework has provided (see `orders.api.provide`), or else the environment's. The modules
-    of ``ORDERS_HOOKS`` are imported, and with them come the hooks of the shop.
-
-    Raises:
-        ConfigError: the environment holds a wrong setting, or a module of hooks cannot be imported.
-    """
-    global _current  # noqa: PLW0603 - one instance per process is the purpose of this module
-    if settings is None and (factory := _provided()):
-        _current = factory()
-        hooks.load(_current.settings.hooks)
-        return _current
-    settings = settings or Settings()
-    hooks.load(settings.hooks)
-    _current = OrderExpiry.connect(settings, hooks=_hooks)
-    return _current
-
-
-def provide(factory: Callable[[], OrderExpiry]) -> None:
-    """Have this process use what a framework has, its settings, database and hooks, in place of the environment's.
-
-    Args:
-        factory: makes it, when it is first needed; see `current`. It must be cheap, and connect to nothing.
-    """
-    global _current, _factory
-    _current, _factory = None, factory
-
-
-def process_hooks() -> Hooks:
-    """Return what the decorators of this module have registered: for what a framework provides."""
-    return _hooks
-
-
-def process_settings() -> Settings:
-    """Return the settings of this process, without importing hooks: for what is read before anything runs.
-
-    Raises:
-        ConfigError: the environment holds a wrong setting.
-    """
-    if _current is not None:
-        return _current.settings
-    factory = _provided()
-    return Settings() if factory is None else factory().settings
-
-
-def is_provided() -> bool:
-    """Tell whether a framework has provided what this process uses; see `provide`."""
-    return _provided() is not None
-
-
-def _provided() -> Callable[[], OrderExpiry] | None:
-    if _factory is None:
-        frameworks.start()
-    return _factory
-
-
-@contextmanager
-def using(expiry: OrderExpiry) -> Iterator[None]:
-    """Have the functions of this module use another instance in here: a command that serves one of several apps."""
-    token = _used.set(expiry)
-    try:
-        yield
-    finally:
-        _used.reset(token)
-
-
-def current() -> OrderExpiry:
-    """Return what the functions of this module use; made at the first call, see `configure`."""
-    return _used.get() or _current or configure()
 
 
 def deadline(
@@ -140,7 +51,7 @@ def enqueue(
         session: an SQLAlchemy session or connection. Redis is told once its transaction has been committed, and never
             if that, or the savepoint that it is in, is rolled back; at once if no transaction is open. It is not
             flushed: do so before, if the database gives the id. A Redis that fails then is logged and counted
-            (`orders.outages.Outages`), and reconciling schedules the order.
+            (`orders.schedule.Outages`), and reconciling schedules the order.
 
     Returns:
         The deadline, in UTC.

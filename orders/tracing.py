@@ -1,7 +1,7 @@
 """OpenTelemetry: from the request that enqueued an order to the attempt that expires it, weeks later and elsewhere.
 
 A trace would be torn in two there: messages carry the sweep's context, not the shop's. So, if a span is recorded where
-an order is enqueued, its context is kept in Redis until the order leaves the schedule (`orders.keys.Keys.traces`), and
+an order is enqueued, its context is kept in Redis until the order leaves the schedule (the key `Keys.traces`), and
 the attempt has a *link* to it. Without the extra ``tracing`` (opentelemetry-api), or outside of any recorded span, all
 of this does nothing.
 """

@@ -1,20 +1,20 @@
 """The Celery side: ``celery -A tasks worker``, ``celery -A tasks beat``, ``celery -A tasks flower``."""
 
 from tasks import checks
-from tasks import logs as _logs  # noqa: F401 - connects to Celery's signals
 from tasks.app import app
 from tasks.deliver import deliver
-from tasks.events import GroupedEvents, NoGossip
 from tasks.expire import expire
-from tasks.heartbeat import Heartbeat
-from tasks.installing import install
-from tasks.intake import Intake
+from tasks.installation import install
 from tasks.prune import prune
 from tasks.reconcile import reconcile
-from tasks.refusing import Refusal
 from tasks.sweep import sweep
-from tasks.tuning import Tuning
-from tasks.watch import Watch
+from tasks.worker import logs as _logs  # noqa: F401 - connects to Celery's signals
+from tasks.worker.events import GroupedEvents, NoGossip
+from tasks.worker.heartbeat import Heartbeat
+from tasks.worker.intake import Intake
+from tasks.worker.interpreter import Tuning
+from tasks.worker.refusal import Refusal
+from tasks.worker.watch import Watch
 
 app.steps["worker"].add(NoGossip)
 app.steps["consumer"].add(GroupedEvents)

@@ -1,4 +1,4 @@
-"""What ``orders doctor`` finds out about the broker and the workers; see `orders.doctor`."""
+"""What ``orders doctor`` finds out about the broker and the workers; see `orders.operate.doctor`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 from celery.worker.control import inspect_command
 
 import orders
-from orders.doctor import Check, Finding, Patient
-from orders.doctor.findings import error, ok, unknown, warning
+from orders.operate.doctor import Check, Finding, Patient, error, ok, unknown, warning
 from tasks.app import app
 
 QUEUES = ("orders.sweep", "orders.expire", "orders.events")

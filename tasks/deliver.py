@@ -4,12 +4,12 @@ import time
 
 import orders
 from tasks.registry import task
-from tasks.stopping import is_stopping
+from tasks.worker.shutdown import is_stopping
 
 
 @task(name="orders.deliver")
 def deliver() -> dict[str, int]:
-    """Give waiting events to the handlers; see `orders.delivery.deliver`.
+    """Give waiting events to the handlers; see `orders.expiry.deliver.deliver`.
 
     One run at a time, and none longer than until beat sends the next: handlers that are slow hold one process.
     """

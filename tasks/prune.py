@@ -2,10 +2,10 @@
 
 import orders
 from tasks.registry import task
-from tasks.stopping import is_stopping
+from tasks.worker.shutdown import is_stopping
 
 
 @task(name="orders.prune")
 def prune() -> int:
-    """Delete events that are older than their retention; see `orders.delivery.prune`."""
+    """Delete events that are older than their retention; see `orders.expiry.deliver.prune`."""
     return orders.current().prune(is_over=is_stopping.is_set)

@@ -15,7 +15,7 @@ from celery import Celery, signals
 from kombu.transport import redis
 from kombu.utils.uuid import uuid
 
-from orders.sweep import Dispatch
+from orders.expiry import Dispatch
 
 NAME = "orders.expire"
 

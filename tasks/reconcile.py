@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import orders
 from tasks.registry import task
-from tasks.stopping import is_stopping
+from tasks.worker.shutdown import is_stopping
 
 SECONDS = 30.0
 """How long a run may take; the next one goes on where it stopped."""
@@ -13,7 +13,7 @@ SECONDS = 30.0
 
 @task(name="orders.reconcile")
 def reconcile() -> dict[str, int]:
-    """Schedule overdue orders that the schedule lacks; see `orders.reconciling.reconcile`."""
+    """Schedule overdue orders that the schedule lacks; see `orders.expiry.reconcile.reconcile`."""
     give_up = time.monotonic() + SECONDS
     found = orders.current().reconcile(is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
     return asdict(found)

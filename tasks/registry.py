@@ -10,9 +10,9 @@ TASKS: list[tuple[Callable[..., Any], dict[str, Any]]] = []
 
 
 def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Register a task with our own app, as ``@app.task`` does, and remember it for `tasks.installing.install`."""
+    """Register a task with our own app, as ``@app.task`` does, and remember it for `tasks.installation.install`."""
     if "base" not in options:
-        options["Request"] = "tasks.events:MaskedRequest"
+        options["Request"] = "tasks.worker.events:MaskedRequest"
 
     def register(function: Callable[..., Any]) -> Any:
         TASKS.append((function, options))

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from celery import Task
 
 import orders
+from orders.expiry import run_sweep
 from orders.logs import about
-from orders.messages import parse_shard
-from orders.sharding import rehome
-from orders.sweep import sweep as run_sweep
-from tasks.clock import TimedTask
+from orders.schedule import rehome_ids
+from tasks.messages import parse_shard
 from tasks.publisher import CeleryPublisher
 from tasks.registry import task
-from tasks.stopping import is_stopping
+from tasks.worker.clock import TimedTask
+from tasks.worker.shutdown import is_stopping
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
     schedule, seconds = expiry.schedule, expiry.settings.sweep_interval
     if shard is None:
         give_up = time.monotonic() + seconds
-        moved = rehome(schedule, is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
+        moved = rehome_ids(schedule, is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
         if len(schedule.shards) > 1:
             void = datetime.fromtimestamp(schedule.now() + seconds, UTC)
             for each in schedule.shards:

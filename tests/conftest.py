@@ -17,17 +17,17 @@ from redis import Redis
 from sqlalchemy.orm import Session
 
 from orders.clock import Clock
-from orders.config import PREFIX, Settings
-from orders.database import create_engine
+from orders.config.settings import PREFIX, Settings
 from orders.embedded import EmbeddedRedis
-from orders.entries import Claim
 from orders.events import Event
-from orders.expiry import OrderExpiry
+from orders.expiry.use_cases import OrderExpiry
 from orders.hooks import Hooks
-from orders.schedule import Schedule
-from orders.sql import SqlStore
-from orders.store import Payment
-from orders.table import IdType
+from orders.schedule.records import Claim
+from orders.schedule.sorted_set import Schedule
+from orders.store.engine import create_engine
+from orders.store.orders_table import IdType
+from orders.store.outcomes import Payment
+from orders.store.sql_store import SqlStore
 
 pytest_plugins = ["tests.selection", "tests.servers"]
 

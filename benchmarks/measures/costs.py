@@ -34,7 +34,7 @@ from benchmarks.ours import (
 )
 from benchmarks.parts import redis_seconds
 from benchmarks.processes import ROOT, cpu_seconds
-from orders.config import PREFIX
+from orders.config.settings import PREFIX
 
 SMALL = replace(BATCHES, name="this project, batches of 50", batch_size=50)
 WORKERS = (ONE_TASK, ONE_TASK_WITHOUT_EVENTS, ONE_TASK_QUIET, SMALL, BATCHES, BATCHES_WITH_EVENTS_TABLE)

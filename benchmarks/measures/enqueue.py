@@ -14,8 +14,8 @@ from uuid import UUID
 from redis import Redis
 
 from benchmarks.lab import Lab, Measure, Result, spread
-from orders.config import Settings
-from orders.expiry import OrderExpiry
+from orders.config.settings import Settings
+from orders.expiry.use_cases import OrderExpiry
 
 BLOCK, QUICK_BLOCK = 3_000, 1_000
 """Orders that are scheduled one by one, before it is the turn of the other."""

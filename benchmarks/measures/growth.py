@@ -14,10 +14,10 @@ from functools import partial
 from redis import Redis
 
 from benchmarks.lab import Lab, Measure, Result, percentile
-from orders.config import Settings
-from orders.schedule import Schedule
-from orders.scripting import CHUNK
-from orders.sweep import Dispatch, sweep
+from orders.config.settings import Settings
+from orders.expiry.sweep import Dispatch, run_sweep
+from orders.schedule.scripts import CHUNK
+from orders.schedule.sorted_set import Schedule
 
 PENDING = (10_000, 1_000_000, 10_000_000)
 QUICK_PENDING = (10_000, 100_000, 1_000_000)
@@ -103,7 +103,7 @@ def _measure(redis: Redis, url: str) -> dict[str, float]:
     with closing(Schedule.connect(settings)) as schedule:
         claims = _calls(redis, partial(schedule.claim, CHUNK), before=lambda: redis.zadd("orders", due))
         redis.zrem("orders", *due)
-        sweeps = _calls(redis, partial(sweep, schedule, Nowhere(), settings), before=lambda: None)
+        sweeps = _calls(redis, partial(run_sweep, schedule, Nowhere(), settings), before=lambda: None)
     figures = ("", "_p99", "_waited")
     return {
         f"{what}{figure}": value

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.model.costs import Costs
 from benchmarks.model.system import Deployment, Drained, System
-from orders.sweep import SPAN
+from orders.expiry.sweep import SPAN
 
 WORKERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 PENDING = (10**6, 10**7, 10**8, 10**9, 10**10)

@@ -2,9 +2,9 @@
 
 ::
 
-    Sweeper    orders/sweep.py    claim up to 1,000, make messages, send them; wait while the queue is full
-    Worker     tasks/intake.py    take messages in bulk; one attempt for all that came together (worker.py)
-    attempt    orders/attempt.py  start, update and commit, settle
+    Sweeper    orders/expiry/sweep.py    claim up to 1,000, make messages, send them; wait while the queue is full
+    Worker     tasks/worker/intake.py    take messages in bulk; one attempt for all that came together (worker.py)
+    attempt    orders/expiry/attempt.py  start, update and commit, settle
 
 What is left out: guards and hooks, failures, reconciling, orders that are paid meanwhile.
 """
@@ -21,8 +21,8 @@ import simpy
 from benchmarks.model.costs import Costs
 from benchmarks.model.engine import Machine, Process, Steps
 from benchmarks.model.worker import Message, Worker
-from orders.scripting import CHUNK
-from orders.sweep import PATIENCE, PAUSE
+from orders.expiry.sweep import PATIENCE, PAUSE
+from orders.schedule.scripts import CHUNK
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A worker as the model has it: an event loop that takes messages in bulk, and attempts for what came together.
 
-As in tasks/intake.py and tasks/group.py. What is left out: messages that are due later, and orders that were tried
+As in tasks/worker/intake.py and group.py. What is left out: messages that are due later, and orders that were tried
 before.
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.model.engine import Process, Steps
-from orders.scripting import CHUNK
+from orders.schedule.scripts import CHUNK
 
 if TYPE_CHECKING:
     from benchmarks.model.system import System
 
 LANES, FEW, LONG = 4, 32, 0.5
-"""As in tasks/intake.py, which is not imported: Celery would read its settings."""
+"""As in tasks/worker/intake.py, which is not imported: Celery would read its settings."""
 
 
 class Message(NamedTuple):

@@ -11,7 +11,7 @@ from generated import ROOT, Generated
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-_SCRIPTS: Final = ROOT / "orders" / "scripts"
+_SCRIPTS: Final = ROOT / "orders" / "schedule" / "lua"
 
 
 class Scripts(Generated):
@@ -26,7 +26,7 @@ class Scripts(Generated):
     def _section(self, script: Path) -> str:
         told, _, contract = _header(script).partition("\nKEYS ")
         if not re.search(r"^ARGV |^Returns ", contract, re.MULTILINE):
-            self.complain(f"orders/scripts/{script.name}: its header lacks KEYS, or what it returns")
+            self.complain(f"orders/schedule/lua/{script.name}: its header lacks KEYS, or what it returns")
         lines = re.sub(r" {3,}(?=\d)", "\n      ", f"KEYS {contract.strip()}")
         return f"### `{script.name}`\n\n{told.strip()}\n\n```text\n{lines}\n```"
 

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import ExtensionMetadata
 
-from orders.config import PREFIX, Settings
+from orders.config.settings import PREFIX, Settings
 from orders.contrib.django import conf
 from orders.contrib.flask.settings import OF_MODEL
 
@@ -19,18 +19,18 @@ from orders.contrib.flask.settings import OF_MODEL
 class OfEnvironment(Generated):
     """A table of `orders.config.Settings`: names, defaults, meanings, types, and what is accepted."""
 
-    sources = (ROOT / "orders" / "config.py",)
+    sources = (ROOT / "orders" / "config" / "settings.py",)
 
     def markdown(self) -> str:
         """Return the table."""
-        meanings = ModuleAnalyzer.for_module("orders.config").find_attr_docs()
+        meanings = ModuleAnalyzer.for_module("orders.config.settings").find_attr_docs()
         defaults: dict[str, Any] = {}
         rows = []
         for name, field in Settings.model_fields.items():
             defaults[name] = field.get_default(call_default_factory=True, validated_data=defaults)
             meaning = " ".join(meanings.get(("Settings", name), [])).strip()
             if not meaning or not field.description:
-                self.complain(f"orders/config.py: {name} has no docstring below it, or none that says what is accepted")
+                self.complain(f"settings.py: {name} has no docstring below it, or none that says what is accepted")
             anchor = f"orders-{name.replace('_', '-')}"
             rows.append(
                 [

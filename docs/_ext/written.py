@@ -11,8 +11,8 @@ from sphinx.util.logging import getLogger
 from sphinx.util.typing import ExtensionMetadata
 
 from orders.cli import VERBS
-from orders.config import PREFIX, Settings
-from orders.keys import Keys
+from orders.config.settings import PREFIX, Settings
+from orders.schedule.keys import Keys
 
 _log = getLogger(__name__)
 

@@ -20,7 +20,7 @@ from examples.money_and_stock.models import AWAITING_PAYMENT, LAPSED, PAID, Base
 from examples.money_and_stock.story import Story, events
 from orders.cli import processes
 from orders.embedded import EmbeddedRedis
-from orders.sql import SqlStore
+from orders.store.sql_store import SqlStore
 
 ROOT = Path(__file__).parents[2]
 

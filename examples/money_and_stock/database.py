@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 import orders
-from orders.database import create_engine
+from orders.store.engine import create_engine
 
 
 @cache

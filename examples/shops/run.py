@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orders.cli import processes
-from orders.config import PREFIX, Settings
+from orders.config.settings import PREFIX, Settings
 from orders.embedded import EmbeddedRedis, free_port
-from orders.schedule import Schedule
+from orders.schedule.sorted_set import Schedule
 
 ROOT = Path(__file__).parents[2]
 

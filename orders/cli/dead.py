@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orders import api, ids
+from orders import ids, process
 from orders.cli.schedule import AsJson, OrderIdArgument
-from orders.operating import Operations
+from orders.operate import Operations
 
 app = typer.Typer(help="The orders that could not be expired, and why.", no_args_is_help=True)
 
@@ -24,7 +24,7 @@ Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="All whose reas
 @app.command("list")
 def list_(*, as_json: AsJson = False) -> None:
     """List the dead letters, the oldest first."""
-    letters = sorted(api.current().schedule.dead(), key=lambda item: float(item[1]["buried_at"]))
+    letters = sorted(process.current().schedule.dead(), key=lambda item: float(item[1]["buried_at"]))
     if as_json:
         typer.echo(json.dumps([{"order_id": order_id, **letter} for order_id, letter in letters]))
         return
@@ -37,7 +37,7 @@ def list_(*, as_json: AsJson = False) -> None:
 @app.command()
 def show(order_id: OrderIdArgument) -> None:
     """Show one dead letter."""
-    letter = api.current().schedule.entry(order_id).letter
+    letter = process.current().schedule.entry(order_id).letter
     if letter is None:
         typer.echo(f"{order_id}: no dead letter")
         raise typer.Exit(1)
@@ -47,14 +47,14 @@ def show(order_id: OrderIdArgument) -> None:
 @app.command()
 def retry(order_ids: Ids = None, *, everything: All = False, reason: Reason = None) -> None:
     """Schedule buried orders again, due now, with all their attempts."""
-    retried = Operations(api.current()).retry(_chosen(order_ids, everything=everything, reason=reason))
+    retried = Operations(process.current()).retry(_chosen(order_ids, everything=everything, reason=reason))
     typer.echo(f"{len(retried)} scheduled again")
 
 
 @app.command()
 def drop(order_ids: Ids = None, *, everything: All = False, reason: Reason = None) -> None:
     """Forget dead letters; the rows of these orders stay as they are."""
-    schedule = api.current().schedule
+    schedule = process.current().schedule
     dropped = schedule.drop(_chosen(order_ids, everything=everything, reason=reason))
     typer.echo(f"{dropped} dropped")
 
@@ -63,7 +63,7 @@ def _chosen(order_ids: list[str] | None, *, everything: bool, reason: str | None
     """Return those of the ids that are buried."""
     if [bool(order_ids), everything, bool(reason)].count(True) != 1:
         raise typer.BadParameter("name the orders, or say --all, or --reason")
-    schedule = api.current().schedule
+    schedule = process.current().schedule
     if not order_ids:
         return [order_id for order_id, letter in schedule.dead() if (reason or "") in letter["reason"]]
     chosen = [order_id for order_id in order_ids or [] if schedule.entry(order_id).letter]

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from orders import api
+from orders import process
 from orders.cli.schedule import AsJson
-from orders.doctor import Patient, Severity, examine
+from orders.operate.doctor import Patient, Severity, examine
 
 STYLES = {Severity.OK: "green", Severity.UNKNOWN: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 
@@ -24,7 +24,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Examine servers, processes and settings, and say what to do. Exit status 0: healthy, 1: warnings, 2: errors."""
-    found = examine(Patient(api.current()), seconds=timeout)
+    found = examine(Patient(process.current()), seconds=timeout)
     if as_json:
         findings = [{**asdict(finding), "severity": finding.severity.name.lower()} for finding in found.findings]
         typer.echo(json.dumps({"worst": found.worst.name.lower(), "findings": findings}))

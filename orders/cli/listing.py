@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from orders import api, ids
+from orders import ids, process
 from orders.cli.schedule import AsJson
-from orders.operating import Operations, Where
+from orders.operate import Operations, Where
 
 INSTANT = {Where.PENDING: "due", Where.DUE: "due since", Where.LEASED: "leased until", Where.DEAD: "buried"}
 """What the instant of an entry is."""
@@ -26,7 +26,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List orders that are pending, due, leased or dead, the earliest first."""
-    found = Operations(api.current()).page(where, number=page, size=size)
+    found = Operations(process.current()).page(where, number=page, size=size)
     if as_json:
         entries = [
             {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orders import api
+from orders import process
 from orders.errors import ConfigError
 
 PORT = 9540
@@ -23,11 +23,11 @@ def metrics(
     try:
         from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - an extra
 
-        from orders.metrics import OrdersCollector  # noqa: PLC0415
+        from orders.operate.metrics import OrdersCollector  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError("`orders metrics` needs prometheus-client: install order-expiry[metrics]") from error
     registry = CollectorRegistry()
-    registry.register(OrdersCollector(api.current()))
+    registry.register(OrdersCollector(process.current()))
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:

@@ -15,17 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from orders import api
+from orders import api, process
 from orders.config import Settings
-from orders.counting import LATENESS
 from orders.errors import ExpiryFailed, InvalidDeadline
 from orders.events import Event
-from orders.expiry import OrderExpiry
-from orders.sharding import connect_schedule, rehome
-from orders.sql import SqlStore
-from orders.sweep import Dispatch
-from orders.sweep import sweep as run_sweep
-from orders.table import IdType
+from orders.expiry import Dispatch, OrderExpiry, run_sweep
+from orders.schedule import LATENESS, connect_schedule, rehome_ids
+from orders.store import IdType, SqlStore
 
 OrderIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The order's id.")]
 ExpiresAt = Annotated[
@@ -95,7 +91,7 @@ def remove(order_id: OrderIdArgument) -> None:
 
 def stats(*, as_json: AsJson = False) -> None:
     """Show how many orders are scheduled, due and dead, and what was done so far."""
-    counters = api.current().schedule.stats()
+    counters = process.current().schedule.stats()
     if as_json:
         typer.echo(json.dumps(counters))
         return
@@ -112,11 +108,11 @@ def stats(*, as_json: AsJson = False) -> None:
 
 def sweep(*, as_json: AsJson = False) -> None:
     """Expire what is due here and now, without Celery: for when no worker runs."""
-    current = api.current()
+    current = process.current()
     settings = current.settings.model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
     with closing(connect_schedule(settings)) as schedule:
         here = _Here(OrderExpiry(settings, schedule, current.store, hooks=current.hooks))
-        rehome(schedule)
+        rehome_ids(schedule)
         claimed = sum(run_sweep(shard, here, settings).claimed for shard in schedule.shards)
     report = {"claimed": claimed, **here.counts}
     typer.echo(json.dumps(report) if as_json else "  ".join(f"{name} {count}" for name, count in report.items()))
@@ -133,7 +129,7 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Schedule pending orders that the schedule lacks, as the database has them."""
-    expiry = api.current()
+    expiry = process.current()
     console = Console(stderr=True)
     columns = (TextColumn("pending orders seen"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from orders import api, frameworks
+from orders import process
 from orders.cli.processes import environment
 from orders.config import Settings, mask
 from orders.embedded import EmbeddedRedis, free_port
 from orders.errors import EmbeddedError
-from orders.sql import SqlStore
+from orders.store import SqlStore
 
 FLOWER_PORT = 5555
 
@@ -47,7 +47,7 @@ def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Pa
             manager.add_process(name, command, env=environment({**settings, "FLOWER_PORT": flower}))
         console = Console(soft_wrap=True, highlight=False)
         console.print(f"Redis     {mask(settings['ORDERS_REDIS_URL'])}")
-        console.print(f"Database  {mask(settings.get('ORDERS_DATABASE_URL') or f'that of {frameworks.named()}')}")
+        console.print(f"Database  {mask(settings.get('ORDERS_DATABASE_URL') or f'that of {process.named()}')}")
         console.print(f"Flower    http://127.0.0.1:{flower}")
         console.print("Ctrl-C stops all of them.")
         manager.loop()
@@ -58,13 +58,13 @@ def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Pa
 @contextmanager
 def _parts(folder: Path) -> Iterator[dict[str, str]]:
     """Start what is not named elsewhere; yield the settings that say where everything is."""
-    given = api.process_settings()  # a wrong setting stops here, before anything was started
+    given = process.process_settings()  # a wrong setting stops here, before anything was started
     settings = {"ORDERS_REDIS_URL": given.redis_url}
     with ExitStack() as stack:
         if "redis_url" not in given.model_fields_set:
             _lock(stack, folder)
             settings["ORDERS_REDIS_URL"] = stack.enter_context(EmbeddedRedis(folder / "redis")).url
-        if not api.is_provided():  # else the framework has a database
+        if not process.is_provided():  # else the framework has a database
             settings["ORDERS_DATABASE_URL"] = given.database_url
             if "database_url" not in given.model_fields_set:
                 settings["ORDERS_DATABASE_URL"] = _sqlite(folder)

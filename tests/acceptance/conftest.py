@@ -16,8 +16,8 @@ import pytest
 from celery import Celery
 from celery.events import EventReceiver
 
-from orders.broker import Broker
-from orders.config import PREFIX, Settings
+from orders.config.settings import PREFIX, Settings
+from tasks.broker import Broker
 
 Event = dict[str, Any]
 

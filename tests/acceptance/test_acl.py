@@ -18,19 +18,19 @@ import sqlalchemy as sa
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from orders.broker import broker
-from orders.config import Settings
-from orders.connecting import client
+from orders.config.settings import Settings
 from orders.embedded import free_port
-from orders.expiry import OrderExpiry
-from orders.sql import SqlStore
-from orders.store import PaymentVerdict
+from orders.expiry.use_cases import OrderExpiry
+from orders.schedule.clients import client
+from orders.store.outcomes import PaymentVerdict
+from orders.store.sql_store import SqlStore
+from tasks.broker import broker
 from tests.acceptance.conftest import Watcher, environment, running, wait_until
 from tests.blocks import blocks
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "high-availability.md"
-SCRIPTS = ROOT / "orders" / "scripts"
+SCRIPTS = ROOT / "orders" / "schedule" / "lua"
 
 
 @dataclass

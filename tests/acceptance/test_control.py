@@ -14,7 +14,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from tests.acceptance.conftest import Watcher, running, wait_until
 from tests.conftest import Shop

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from tests.acceptance.conftest import environment, running, wait_until
 from tests.conftest import Shop

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from tests.acceptance.conftest import Watcher, environment, running, wait_until
 from tests.conftest import Shop

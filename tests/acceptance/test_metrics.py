@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis, free_port
 from tests.acceptance.conftest import running, wait_until
 from tests.conftest import Shop

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis, free_port
 from tests.acceptance.conftest import environment, running, wait_until
 

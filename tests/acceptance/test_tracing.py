@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import Span, TracerProvider
 from redis import Redis
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from tests.acceptance.conftest import running, wait_until
 from tests.blocks import blocks

@@ -22,11 +22,11 @@ from honcho.environ import parse_procfile
 from redis import Redis
 
 from orders.cli import processes
-from orders.config import PREFIX, Settings
-from orders.database import create_engine
+from orders.config.settings import PREFIX, Settings
 from orders.embedded import EmbeddedRedis, free_port
-from orders.expiry import OrderExpiry
-from orders.sql import SqlStore
+from orders.expiry.use_cases import OrderExpiry
+from orders.store.engine import create_engine
+from orders.store.sql_store import SqlStore
 from tests.acceptance.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from tests.deployment.manifests import KUBERNETES, Manifest, compose, containers, literals, pods, resources
 
 OTHERS = {"keda.sh/v1alpha1"}

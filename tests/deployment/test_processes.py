@@ -17,10 +17,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis, free_port
-from orders.expiry import OrderExpiry
-from orders.sql import SqlStore
+from orders.expiry.use_cases import OrderExpiry
+from orders.store.sql_store import SqlStore
 from tests.acceptance.conftest import environment, wait_until
 from tests.deployment.manifests import BIN, ROOT, Manifest, compose, containers, exec_start, literals
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orders.config import PREFIX, Settings
+from orders.config.settings import PREFIX, Settings
 from tests.deployment.manifests import BIN, UNITS, environment_file, unit
 
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))

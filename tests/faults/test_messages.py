@@ -7,7 +7,7 @@ import re
 import pytest
 from celery import Celery
 
-from orders.sweep import Dispatch
+from orders.expiry.sweep import Dispatch
 from tests.faults.conftest import POOL, Deployment
 
 

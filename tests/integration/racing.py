@@ -16,13 +16,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orders.config import Settings
-from orders.database import create_engine
+from orders.config.settings import Settings
 from orders.errors import DeliveryFailed, StoreUnavailable
 from orders.events import Event
 from orders.hooks import Hooks
-from orders.schedule import Schedule
-from orders.store import Payment
+from orders.schedule.sorted_set import Schedule
+from orders.store.engine import create_engine
+from orders.store.outcomes import Payment
 from tests.conftest import Adapter, opened
 
 ITEMS = sa.text("SELECT product, sum(units) AS units FROM items WHERE order_id IN :ids GROUP BY product").bindparams(

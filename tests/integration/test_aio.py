@@ -21,12 +21,12 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session
 
-from orders import aio, api
-from orders.connecting import CONNECTIONS
+from orders import aio, process
 from orders.embedded import free_port
 from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleUnavailable
-from orders.expiry import OrderExpiry
-from orders.store import Payment, PaymentVerdict, State
+from orders.expiry.use_cases import OrderExpiry
+from orders.schedule.clients import CONNECTIONS
+from orders.store.outcomes import Payment, PaymentVerdict, State
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -40,7 +40,7 @@ LONGEST_PAUSE = 0.25
 @pytest.fixture(autouse=True)
 def _used(shop: Shop) -> Iterator[None]:
     shop.create()
-    with api.using(shop.expiry):
+    with process.using(shop.expiry):
         yield
 
 
@@ -50,7 +50,7 @@ def hanging(shop: Shop) -> Iterator[OrderExpiry]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0?socket_timeout=1"
         expiry = OrderExpiry.connect(shop.settings.model_copy(update={"redis_url": url}))
-        with api.using(expiry):
+        with process.using(expiry):
             yield expiry
         expiry.close()
 
@@ -107,7 +107,7 @@ def test_many_are_scheduled_in_chunks(shop: Shop) -> None:
 def test_it_says_the_same_to_redis_as_the_others_do(shop: Shop) -> None:
     other = shop.configured(score="created", timeout=600, grace=30, key="{shop}:orders")
     other.expiry.enqueue("sync", expires_at=DEADLINE)
-    with api.using(other.expiry):
+    with process.using(other.expiry):
         asyncio.run(aio.enqueue("async", expires_at=DEADLINE))
     score = shop.redis.zscore("{shop}:orders", "sync")
     assert score == shop.redis.zscore("{shop}:orders", "async") == DEADLINE.timestamp() - 600
@@ -158,7 +158,7 @@ def test_each_loop_has_connections_of_its_own_and_closes_them(shop: Shop) -> Non
 
 
 async def in_thread(shop: Shop, number: int) -> None:
-    with api.using(shop.expiry):
+    with process.using(shop.expiry):
         await asyncio.gather(*(aio.enqueue(number) for _ in range(20)))
 
 
@@ -224,7 +224,7 @@ def test_nor_does_it_while_a_thread_waits_for_it(shop: Shop, hanging: OrderExpir
 
 def test_a_redis_that_is_down_is_told(shop: Shop) -> None:
     settings = shop.settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}"})
-    with api.using(OrderExpiry.connect(settings)), pytest.raises(ScheduleUnavailable, match="ORDERS_REDIS_URL"):
+    with process.using(OrderExpiry.connect(settings)), pytest.raises(ScheduleUnavailable, match="ORDERS_REDIS_URL"):
         asyncio.run(aio.enqueue("42"))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orders import api
+from orders import process
 from orders.cli import app, main
 from orders.embedded import free_port
 from orders.errors import ExpiryFailed, InvalidDeadline
@@ -29,7 +29,7 @@ def database_url(tmp_path: Path) -> str:
 def _environment(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDERS_REDIS_URL", shop.settings.redis_url)
     monkeypatch.setenv("ORDERS_DATABASE_URL", shop.settings.database_url)
-    monkeypatch.setattr("orders.api._current", shop.expiry)
+    monkeypatch.setattr("orders.process._current", shop.expiry)
 
 
 def run(*arguments: str) -> Result:
@@ -222,8 +222,8 @@ def test_a_sweep_by_hand_calls_the_hooks_of_the_shop(
         "    released.extend(order_ids)\n"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("orders.api._hooks", hooks := Hooks())
-    monkeypatch.setattr("orders.api._current", None)  # as in a process of its own
+    monkeypatch.setattr("orders.process._hooks", hooks := Hooks())
+    monkeypatch.setattr("orders.process._current", None)  # as in a process of its own
     for decorator in ("guard", "on_expire"):
         monkeypatch.setattr(f"orders.{decorator}", getattr(hooks, decorator))
     monkeypatch.setattr("sys.path", list(sys.path))
@@ -235,7 +235,7 @@ def test_a_sweep_by_hand_calls_the_hooks_of_the_shop(
     # then the guard was asked, and the stock is back
     module = sys.modules["hooks_of_a_sweep"]
     assert (module.asked, module.released) == (["42"], ["42"])
-    api.current().close()
+    process.current().close()
 
 
 def test_pay_tells_the_verdict(shop: Shop) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 
 from orders.embedded import EmbeddedRedis
 from orders.errors import InvalidDeadline, InvalidOrderId
-from orders.expiry import OrderExpiry
+from orders.expiry.use_cases import OrderExpiry
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)

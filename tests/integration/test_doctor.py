@@ -15,13 +15,14 @@ import pytest
 import sqlalchemy as sa
 from redis import Redis
 
-from orders.config import Settings
-from orders.doctor import Finding, Patient, Severity, about_database, about_redis, about_schedule, examine, examining
-from orders.doctor.about_redis import judge_clock
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from orders.errors import ConfigError
-from orders.expiry import OrderExpiry
-from orders.schedule import Schedule
+from orders.expiry.use_cases import OrderExpiry
+from orders.operate.doctor import Finding, Patient, Severity, about_database, about_redis, about_schedule, examine
+from orders.operate.doctor import examination as examining
+from orders.operate.doctor.about_redis import judge_clock
+from orders.schedule.sorted_set import Schedule
 from tests.conftest import Shop
 
 ALL = {**about_redis.CHECKS, **about_database.CHECKS, **about_schedule.CHECKS}

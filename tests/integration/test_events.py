@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from orders import delivery
 from orders.cli import app
 from orders.errors import DeliveryFailed
 from orders.events import Event
-from orders.outbox import Outbox
+from orders.expiry import deliver as delivery
+from orders.store.outbox import Outbox
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter
@@ -267,7 +267,7 @@ def test_explain_tells_the_latest_events(shop: Shop, monkeypatch: pytest.MonkeyP
     told = json.loads(json.dumps(known.as_json()))["events"]
     assert told[1]["data"]["reference"] == "ch_1"
     assert datetime.fromisoformat(told[0]["at"]) == known.events[0].at
-    monkeypatch.setattr("orders.api._current", shop.expiry)
+    monkeypatch.setattr("orders.process._current", shop.expiry)
     shown = CliRunner().invoke(app, ["explain", "42"], catch_exceptions=False, env={"COLUMNS": "200"}).output
     assert "expired (not delivered yet)" in shown
     assert "late_payment verdict=too_late" in shown

@@ -11,11 +11,11 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from orders import settlement
 from orders.errors import ExpiryFailed, StoreError, StoreUnavailable
-from orders.expiry import OrderExpiry
-from orders.sql import SqlStore
-from orders.store import Outcome, Verdict
+from orders.expiry import dispositions
+from orders.expiry.use_cases import OrderExpiry
+from orders.store.outcomes import Outcome, Verdict
+from orders.store.sql_store import SqlStore
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter
@@ -170,7 +170,7 @@ def test_an_outage_of_the_database_counts_no_attempt(shop: Shop) -> None:
         with pytest.raises(StoreUnavailable):
             with_store(shop, Failing(shop, outage=True)).expire(["42", "43"], claim.lease)
         assert attempts(shop.redis) == {}
-        assert (shop.score("42") or 0) - claim.now == pytest.approx(settlement.OUTAGE_BACKOFF, abs=1)
+        assert (shop.score("42") or 0) - claim.now == pytest.approx(dispositions.OUTAGE_BACKOFF, abs=1)
         shop.redis.zadd("orders", {"42": 1.0, "43": 1.0})  # time passes
     assert shop.claim_and_expire() == {"expired": 2}
 

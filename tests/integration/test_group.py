@@ -13,10 +13,11 @@ from celery.app.trace import build_tracer
 from redis import Redis
 
 import orders
-from orders.entries import Lease
 from orders.errors import ScheduleUnavailable, StoreUnavailable
-from orders.store import Verdict
-from tasks import app, group
+from orders.schedule.records import Lease
+from orders.store.outcomes import Verdict
+from tasks import app
+from tasks.worker import group
 from tests.conftest import Shop
 
 
@@ -131,7 +132,7 @@ def test_a_redis_that_is_away_is_the_failure_of_each(shop: Shop, monkeypatch: py
     def fail(*_: object, **__: object) -> dict[str, int]:
         raise ScheduleUnavailable("Redis is away")
 
-    monkeypatch.setattr("orders.schedule.Schedule.start", fail)
+    monkeypatch.setattr("orders.schedule.sorted_set.Schedule.start", fail)
     outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], is_alone=False)
     assert [outcome and outcome[0] for outcome in outcomes] == [1, 1]
     assert shop.status("1") == shop.status("2") == "pending"
@@ -143,7 +144,7 @@ def test_a_bug_before_anything_was_begun_is_the_failure_of_each(shop: Shop, monk
 
     shop.place("1", "2")
     lease = claim(shop)
-    monkeypatch.setattr("orders.schedule.Schedule.start", fail)
+    monkeypatch.setattr("orders.schedule.sorted_set.Schedule.start", fail)
     outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], is_alone=False)
     assert [type(cast("group.Outcome", outcome)[1].exception) for outcome in outcomes] == [ZeroDivisionError] * 2
 

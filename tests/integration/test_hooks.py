@@ -13,11 +13,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from orders import hooks, table
+from orders import hooks
 from orders.errors import ConfigError, ExpiryFailed, InvalidDeadline, StoreConflict
 from orders.hooks import Hooks
 from orders.ids import OrderId
-from orders.store import State
+from orders.store import orders_table as table
+from orders.store.outcomes import State
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter

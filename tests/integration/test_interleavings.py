@@ -13,8 +13,8 @@ from itertools import product
 import pytest
 
 from orders.hooks import Answer, Hooks
-from orders.sql import SqlStore
-from orders.store import Verdict
+from orders.store.outcomes import Verdict
+from orders.store.sql_store import SqlStore
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orders.cli.metrics import metrics
-from orders.counting import BOUNDS, lateness
 from orders.embedded import free_port
 from orders.errors import ConfigError
-from orders.expiry import OrderExpiry
-from orders.metrics import METRICS, OrdersCollector
-from orders.sharding import ShardedSchedule
+from orders.expiry.use_cases import OrderExpiry
+from orders.operate.metrics import METRICS, OrdersCollector
+from orders.schedule.counters import BOUNDS, lateness
+from orders.schedule.shards import ShardedSchedule
 from tests.conftest import Shop
 
 OF_DATABASE = {"order_expiry_oldest_overdue_seconds"}
@@ -136,7 +136,7 @@ def test_lateness_is_counted_up_to_each_bound() -> None:
 
 
 def test_the_command_says_what_it_lacks(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orders.api._current", shop.expiry)
+    monkeypatch.setattr("orders.process._current", shop.expiry)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="cannot listen there"):
         metrics(port=taken.getsockname()[1])
     monkeypatch.setitem(sys.modules, "prometheus_client", None)

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis import Redis
 
 from orders import ids
-from orders.entries import Move
-from orders.schedule import Schedule
+from orders.schedule.records import Move
+from orders.schedule.sorted_set import Schedule
 
 IDS = st.sampled_from(["1", "2", "3", "4", "ü", "\udcff"])
 DUE = st.integers(-30, 40)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orders import operating
 from orders.cli import app
-from orders.operating import Operations, Where
+from orders.operate import operations as operating
+from orders.operate.operations import Operations, Where
 from tests.conftest import Shop
 
 
@@ -175,7 +175,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_command_line_lists(shop: Shop, operations: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orders.api._current", shop.expiry)
+    monkeypatch.setattr("orders.process._current", shop.expiry)
     shop.schedule.enqueue([("42", 1_900_000_000.0), ("[43]", 1_900_000_001.0)])
     bury(shop, "44")
     told = run("list").output

@@ -7,7 +7,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from orders.outbox import Outbox
+from orders.store.outbox import Outbox
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from orders.embedded import free_port
 from orders.errors import InvalidOrderId
-from orders.schedule import Schedule
-from orders.store import Payment, PaymentVerdict
+from orders.schedule.sorted_set import Schedule
+from orders.store.outcomes import Payment, PaymentVerdict
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
-from orders.database import create_engine
 from orders.errors import StoreConflict
-from orders.expiry import OrderExpiry
-from orders.store import PaymentVerdict
+from orders.expiry.use_cases import OrderExpiry
+from orders.store.engine import create_engine
+from orders.store.outcomes import PaymentVerdict
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from orders.errors import SchemaError, StoreConflict
-from orders.store import Payment, PaymentVerdict, State
+from orders.store.outcomes import Payment, PaymentVerdict, State
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter

@@ -13,8 +13,8 @@ from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 from redis import Redis
 
-from orders.config import Settings
-from orders.sweep import Dispatch
+from orders.config.settings import Settings
+from orders.expiry.sweep import Dispatch
 from tasks.publisher import CeleryPublisher
 
 EXPIRES = datetime.now(UTC) + timedelta(seconds=120)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from tests.conftest import Shop
 from tests.integration.racing import READY, race, releasing

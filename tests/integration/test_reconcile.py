@@ -10,11 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 import orders
-from orders import reconciling
 from orders.errors import ExpiryFailed, StoreError
-from orders.explanation import Explanation
-from orders.reconciling import RESUME, Reconciled
-from orders.table import IdType
+from orders.expiry import reconcile as reconciling
+from orders.expiry.explain import Explanation
+from orders.expiry.reconcile import RESUME, Reconciled
+from orders.store.orders_table import IdType
 from tests.conftest import Shop
 
 
@@ -191,7 +191,7 @@ def test_explain_an_id_that_cannot_be(shop: Shop) -> None:
 
 def test_explain_is_public(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.create()
-    monkeypatch.setattr("orders.api._current", shop.expiry)
+    monkeypatch.setattr("orders.process._current", shop.expiry)
     assert orders.explain(42).state is None
     shop.store.close()
     monkeypatch.setattr(shop.store, "row", lambda _: (_ for _ in ()).throw(StoreError("down")))

@@ -14,15 +14,15 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from redis import Redis
 
 import orders
-from orders.async_schedule import AsyncSchedule
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis, free_port
-from orders.entries import Claim, Move
 from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleError, ScheduleUnavailable
-from orders.expiry import OrderExpiry
-from orders.schedule import Schedule
-from orders.scripting import CHUNK
-from orders.sql import SqlStore
+from orders.expiry.use_cases import OrderExpiry
+from orders.schedule.aio import AsyncSchedule
+from orders.schedule.records import Claim, Move
+from orders.schedule.scripts import CHUNK
+from orders.schedule.sorted_set import Schedule
+from orders.store.sql_store import SqlStore
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_the_public_functions_use_the_environment(
     redis_server: EmbeddedRedis, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORDERS_REDIS_URL", redis_server.url)
-    monkeypatch.setattr("orders.api._current", None)
+    monkeypatch.setattr("orders.process._current", None)
     deadline = orders.enqueue(42, timeout=60)
     assert redis.zscore("orders", "42") == pytest.approx(deadline.timestamp(), abs=1e-5)
     assert orders.enqueue_many([(43, deadline)]) == 1

@@ -15,14 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from redis import Redis
 
 from orders import ids
-from orders.config import Settings
-from orders.entries import Move
+from orders.config.settings import Settings
 from orders.errors import ConfigError
-from orders.keys import Keys, home
-from orders.operating import Operations, Where
-from orders.schedule import Schedule
-from orders.sharding import connect_schedule, rehome
-from orders.sweep import sweep
+from orders.expiry.sweep import run_sweep
+from orders.operate.operations import Operations, Where
+from orders.schedule.keys import Keys, home
+from orders.schedule.records import Move
+from orders.schedule.rehome import rehome_ids
+from orders.schedule.shards import connect_schedule
+from orders.schedule.sorted_set import Schedule
 from tests.conftest import Shop
 from tests.integration.test_sweep import Letterbox
 
@@ -82,7 +83,7 @@ def test_each_shard_is_swept_on_its_own(sharded: Schedule, settings: Settings) -
     sent = []
     for shard in sharded.shards:
         publisher = Letterbox()
-        sweep(shard, publisher, settings)
+        run_sweep(shard, publisher, settings)
         assert {dispatch.shard for dispatch in publisher.sent} == {shard.number}
         sent += [order_id for dispatch in publisher.sent for order_id in dispatch.order_ids]
     assert sorted(sent) == sorted(ORDERS)
@@ -108,7 +109,7 @@ def test_orders_expire_in_their_shards(shop: Shop, settings: Settings) -> None:
 def test_a_plain_zadd_finds_its_shard(sharded: Schedule, redis: Redis) -> None:
     redis.zadd("orders", {b"42": 1000.5, b"\xff": float("inf"), b"7": -1})
     assert sharded.entry("42").due == 1000.5
-    assert rehome(sharded) == 3
+    assert rehome_ids(sharded) == 3
     assert places(redis) == {order_id: [belongs(order_id, 4)] for order_id in ("42", "\udcff", "7")}
     assert sharded.entry("42").due == 1000.5
     assert redis.exists("orders") == 0
@@ -117,7 +118,7 @@ def test_a_plain_zadd_finds_its_shard(sharded: Schedule, redis: Redis) -> None:
 def test_the_earlier_of_two_instants_holds(sharded: Schedule, redis: Redis) -> None:
     sharded.enqueue([("sooner", 100.0), ("later", 300.0)])
     redis.zadd("orders", {"sooner": 200, "later": 200})
-    rehome(sharded)
+    rehome_ids(sharded)
     assert {order_id: sharded.entry(order_id).due for order_id in ("sooner", "later")} == {"sooner": 100, "later": 200}
 
 
@@ -127,7 +128,7 @@ def test_dead_letters_move_and_are_retried_where_they_are(settings: Settings, re
     before.bury(before.claim(1).lease, [("42", '{"reason": "why", "attempts": 3, "buried_at": 5}')])
     # given that it was buried before there were shards: it is known at once, moves with the next sweep
     assert dict(sharded.dead())["42"]["reason"] == "why"
-    assert rehome(sharded) == 1
+    assert rehome_ids(sharded) == 1
     assert dict(sharded.dead())["42"]["reason"] == "why"
     assert sharded.entry("42").letter
     # and is retried in its shard
@@ -138,13 +139,13 @@ def test_dead_letters_move_and_are_retried_where_they_are(settings: Settings, re
 
 def test_a_lost_lease_in_an_abandoned_shard_changes_nothing(settings: Settings, redis: Redis) -> None:
     many, few = connect_schedule(of(settings, 4)), connect_schedule(settings)
-    rehome(many)
+    rehome_ids(many)
     many.enqueue([("42", 1.0)])
     shard = next(shard for shard in many.shards if shard.due())
     claim = shard.claim(1)
     assert shard.start(claim.lease, ["42"]) == {"42": 1}
     # when the schedule has one sorted set again while a worker is at it
-    assert rehome(few) == 1
+    assert rehome_ids(few) == 1
     # then the worker's fence is gone, its attempt stays counted, and the order is due again when the lease ends
     assert few.shard(shard.number).settle(claim.lease, ["42"], {"expired": 1}) == 0
     assert few.entry("42").due == pytest.approx(claim.lease_ends)
@@ -196,7 +197,7 @@ class Resharding(RuleBasedStateMachine):
 
     @rule(shards=st.integers(1, 6))
     def change(self, shards: int) -> None:
-        rehome(self.schedule)  # as every sweep does, so that the most there ever were are known
+        rehome_ids(self.schedule)  # as every sweep does, so that the most there ever were are known
         self.schedule.close()
         self.schedule = connect_schedule(of(self.settings, shards))
 
@@ -212,7 +213,7 @@ class Resharding(RuleBasedStateMachine):
 
     @rule()
     def rehome(self) -> None:
-        rehome(self.schedule)
+        rehome_ids(self.schedule)
         shards = len(self.schedule.shards)
         assert all(found == [belongs(order_id, shards)] for order_id, found in places(self.redis).items())
         assert self.schedule.uncovered(list(self.known)) == []

@@ -16,14 +16,14 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from orders.config import Settings
-from orders.database import create_engine
+from orders.config.settings import Settings
 from orders.errors import ConfigError, InvalidOrderId, SchemaError, StoreError, StoreUnavailable
 from orders.hooks import Hooks
-from orders.retrying import without_conflict
-from orders.sql import SqlStore
-from orders.store import Outcome
-from orders.table import IdType
+from orders.store.conflicts import without_conflict
+from orders.store.engine import create_engine
+from orders.store.orders_table import IdType
+from orders.store.outcomes import Outcome
+from orders.store.sql_store import SqlStore
 from tests.conftest import Adapter, ManualClock, Shop
 
 pytestmark = pytest.mark.every_adapter

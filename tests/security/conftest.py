@@ -16,11 +16,11 @@ from kombu.connection import Connection
 from kombu.entity import Exchange
 from redis import Redis
 
-from orders.config import Settings
-from orders.database import create_engine
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
-from orders.expiry import OrderExpiry
-from orders.sql import SqlStore
+from orders.expiry.use_cases import OrderExpiry
+from orders.store.engine import create_engine
+from orders.store.sql_store import SqlStore
 from tests.acceptance.conftest import Watcher, running, wait_until
 
 

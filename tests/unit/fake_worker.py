@@ -10,8 +10,8 @@ from typing import Any
 
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
-from orders.entries import Lease
-from tasks.intake import Intake
+from orders.schedule.records import Lease
+from tasks.worker.intake import Intake
 
 EXPIRED = (0, "{'expired': 1}", 0.001)
 

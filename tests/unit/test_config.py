@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from orders.config import Settings, mask
+from orders.config.masking import mask
+from orders.config.settings import Settings
 from orders.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [*(ROOT / "orders" / "doctor").glob("about_*.py"), ROOT / "tasks" / "checks.py"]
+SOURCES = [*(ROOT / "orders" / "operate" / "doctor").glob("about_*.py"), ROOT / "tasks" / "checks.py"]
 
 
 def test_each_finding_is_explained() -> None:

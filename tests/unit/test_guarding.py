@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from orders.guarding import Breaker
+from orders.expiry.guard import Breaker
 
 FAILURES, PAUSE = 3, 30.0
 

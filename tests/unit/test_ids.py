@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orders import ids
 from orders.errors import InvalidOrderId
-from orders.keys import Keys
+from orders.schedule.keys import Keys
 
 
 @pytest.mark.parametrize(

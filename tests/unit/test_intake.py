@@ -11,9 +11,9 @@ from billiard.einfo import ExceptionInfo
 from celery.worker import state
 
 import orders
-from orders.entries import Lease
-from orders.scripting import CHUNK
-from tasks.intake import FEW, LANES, LONG
+from orders.schedule.records import Lease
+from orders.schedule.scripts import CHUNK
+from tasks.worker.intake import FEW, LANES, LONG
 from tests.unit.fake_worker import EXPIRED, Channel, Request, Worker
 
 
@@ -82,7 +82,7 @@ def test_a_batch_has_company_enough() -> None:
 
 def test_attempts_grow_while_they_are_quick_and_shrink_when_they_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     worker, now = Worker(processes=1), [0.0]
-    monkeypatch.setattr("tasks.intake.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tasks.worker.intake.time.monotonic", lambda: now[0])
     sizes = []
     worker.bring(*some(3 * CHUNK))
     while worker.pool.jobs:

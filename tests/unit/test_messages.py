@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orders import ids
 from orders.errors import InvalidMessage
-from orders.messages import parse_claim, parse_shard
+from tasks.messages import parse_claim, parse_shard
 
 LEASE = 1896087720.000123
 

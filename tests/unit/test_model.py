@@ -19,8 +19,8 @@ from benchmarks.model.measured import KEPT, Measured, load
 from benchmarks.model.predict import LARGE, flood, growth, steady
 from benchmarks.model.system import Deployment, System
 from benchmarks.model.worker import FEW, LANES, LONG
-from orders.scripting import CHUNK
-from tasks import intake
+from orders.schedule.scripts import CHUNK
+from tasks.worker import intake
 
 
 @pytest.fixture(scope="module")

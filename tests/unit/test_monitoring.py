@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orders.metrics import METRICS, PREFIX
+from orders.operate.metrics import METRICS, PREFIX
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -4,11 +4,11 @@ import pytest
 from kombu.connection import Connection
 from redis import RedisCluster
 
-from orders.broker import broker
-from orders.config import Settings
-from orders.connecting import client
+from orders.config.redis_url import RedisUrl
+from orders.config.settings import Settings
 from orders.errors import ConfigError
-from orders.redis_url import RedisUrl
+from orders.schedule.clients import client
+from tasks.broker import broker
 
 SENTINELS = "sentinel://web:p%40ss@a,b:1,[::1]:2/main/3?socket_timeout=2&sentinel_password=s&sentinel_socket_timeout=1"
 

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from orders.events import EventKind
 from tests.acceptance.conftest import PATIENCE, environment, running

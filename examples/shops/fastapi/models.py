@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 import orders
 from examples.shops.catalogue import PRODUCTS
-from orders.sql import SqlStore
+from orders.store.sql_store import SqlStore
 
 
 class Base(DeclarativeBase):

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 import orders
 from examples.shops.fastapi import shop
 from examples.shops.fastapi.pages import FormFields, render
-from orders.operating import Operations, Where
+from orders.operate.operations import Operations, Where
 
 router = APIRouter(prefix="/operator")
 

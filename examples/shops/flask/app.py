@@ -13,7 +13,7 @@ from examples.shops.catalogue import PRODUCTS
 from examples.shops.flask import operators, shop
 from examples.shops.flask.models import Order, Product, db, expiry
 from examples.shops.page import STATIC, TEMPLATES, dress
-from orders.sql import SqlStore
+from orders.store.sql_store import SqlStore
 
 STATES = ("pending", "paid", "expired", "cancelled")
 

@@ -12,7 +12,7 @@ from flask import Blueprint, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 
 from examples.shops.flask.models import Product, db, expiry
-from orders.operating import Operations, Where
+from orders.operate.operations import Operations, Where
 
 P = ParamSpec("P")
 

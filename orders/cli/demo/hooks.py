@@ -12,30 +12,30 @@ from urllib.request import urlopen
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from orders import api
+from orders import process
 from orders.cli.demo.gateway import GATEWAY_URL
-from orders.database import create_engine
 from orders.events import Event
 from orders.hooks import Answer
+from orders.store import create_engine
 
 _RELEASE = sa.text("UPDATE stock SET units = units + :units")
 _HEAR = sa.text("INSERT INTO heard (event_id) VALUES (:event_id)")
 
 
-@api.on_expire
+@process.on_expire
 def release(session: Session, order_ids: Sequence[Any]) -> None:
     """Give back what the orders held: one unit each."""
     session.execute(_RELEASE, {"units": len(order_ids)})
 
 
-@api.guard
+@process.guard
 def ask(order_id: str) -> Answer:
     """Ask the gateway whether it has a payment of which we have not heard."""
     with urlopen(f"{os.environ[GATEWAY_URL]}/{order_id}", timeout=2) as response:  # noqa: S310 - our own
         return Answer.PAID if json.load(response)["paid"] else Answer.UNPAID
 
 
-@api.on_event
+@process.on_event
 def hear(event: Event) -> None:
     """Write down that this event was delivered."""
     with _engine().begin() as connection:
@@ -44,4 +44,4 @@ def hear(event: Event) -> None:
 
 @cache
 def _engine() -> sa.Engine:
-    return create_engine(api.current().settings.database_url)
+    return create_engine(process.current().settings.database_url)

@@ -14,11 +14,9 @@ import sqlalchemy as sa
 
 from orders.cli.demo.gateway import Gateway
 from orders.cli.demo.plan import Act, Event
-from orders.connecting import client
-from orders.database import create_engine
 from orders.expiry import OrderExpiry
-from orders.sql import SqlStore
-from orders.store import Payment, PaymentVerdict
+from orders.schedule import client
+from orders.store import Payment, PaymentVerdict, SqlStore, create_engine
 
 _TABLES = (
     "CREATE TABLE stock (units INTEGER NOT NULL)",

@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.core.signals import setting_changed
 from django.utils.module_loading import autodiscover_modules
 
-from orders import api
+from orders import process
 from orders.contrib.django import conf
 
 
@@ -33,10 +33,10 @@ class OrderExpiryConfig(AppConfig):
         from orders.contrib.django import checks  # noqa: F401, PLC0415 - registers them
         from orders.contrib.django.expiry import connect  # noqa: PLC0415
 
-        api.provide(connect)
+        process.provide(connect)
         autodiscover_modules("order_hooks")
         try:
-            api.configure()
+            process.configure()
         except conf.DjangoConfigError:
             # Web servers make no system checks, and Celery ignores what they find. `check` serves nobody, and tells it.
             if conf.subcommand() != "check":
@@ -47,4 +47,4 @@ class OrderExpiryConfig(AppConfig):
 def _follow(*, setting: str, **_: Any) -> None:
     """Use what a test overrides with ``override_settings(ORDERS=…)``."""
     if setting == "ORDERS":
-        api.configure()
+        process.configure()

@@ -27,10 +27,10 @@ from django.db import OperationalError, connections, models
 from redis.exceptions import RedisClusterException, RedisError
 
 from orders.config import mask
-from orders.connecting import client
 from orders.contrib.django import conf
 from orders.contrib.django.conf import Configuration
 from orders.errors import ConfigError
+from orders.schedule import client
 
 TAG = "order_expiry"
 

@@ -9,18 +9,15 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from django.db import connections, transaction
 
-from orders import api, ids
-from orders.attempt import Attempt
+from orders import ids, process
 from orders.clock import Clock
 from orders.config import Settings
 from orders.contrib.django import bridge, conf
 from orders.contrib.django.store import SESSION, DjangoStore
-from orders.expiry import OrderExpiry
+from orders.expiry import Attempt, OrderExpiry
 from orders.hooks import EventHook, Hooks, HookT
 from orders.ids import OrderId
-from orders.outages import NOT_REMOVED, NOT_SCHEDULED
-from orders.schedule import Schedule
-from orders.sharding import connect_schedule
+from orders.schedule import NOT_REMOVED, NOT_SCHEDULED, Schedule, connect_schedule
 from orders.store import Joined
 
 T = TypeVar("T")
@@ -123,7 +120,7 @@ def connect() -> DjangoExpiry:
     Raises:
         DjangoConfigError: ``ORDERS`` is wrong.
     """
-    configuration, hooks = conf.read(), api.process_hooks()
+    configuration, hooks = conf.read(), process.process_hooks()
     settings, key = configuration.settings, configuration.model._meta.pk
     store = DjangoStore(settings, lambda: configuration.alias, hooks=hooks, to_python=key.to_python)
     return DjangoExpiry(settings, connect_schedule(settings), store, hooks=hooks)

@@ -15,20 +15,19 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.generic import View
 
-from orders import api
+from orders import process
 from orders.contrib.django import links
 from orders.contrib.django.permissions import Schedule
-from orders.operating import Operations
+from orders.operate import Operations
 
 if TYPE_CHECKING:
-    from orders.contrib.django.admin import ScheduleAdmin
     from orders.contrib.django.expiry import DjangoExpiry
 
 
 class OperatorPage(View):
     """What the pages share: permissions, the frame of the admin site, and what was asked to be done."""
 
-    site_admin: ScheduleAdmin = cast("ScheduleAdmin", None)
+    site_admin: admin.ModelAdmin[Schedule] = cast("admin.ModelAdmin[Schedule]", None)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Let through who may look and, if something is to be done, who may change."""
@@ -40,7 +39,7 @@ class OperatorPage(View):
     @property
     def operations(self) -> Operations:
         """What is done, on the instance that Django's settings have made: if Redis fails, the operator is told."""
-        return Operations(cast("DjangoExpiry", api.current()).at_once)
+        return Operations(cast("DjangoExpiry", process.current()).at_once)
 
     def render(self, template: str, title: str, *, status: int = 200, **context: Any) -> TemplateResponse:
         """Return a page in the frame of the admin site."""

@@ -1,4 +1,4 @@
-"""The table of events as a Django model, for queries and for the admin. `orders.outbox` writes it."""
+"""The table of events as a Django model, for queries and for the admin. `orders.store.outbox` writes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["OrderEvent", "Schedule"]
 
 
 class Facts(models.JSONField):
-    """JSON in a column as `orders.outbox` has it: PostgreSQL's ``json``, whose text the driver has read already."""
+    """JSON in a column as `orders.store.outbox` has it: PostgreSQL's ``json``, which the driver has parsed already."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
         """Return the type of the column."""
@@ -43,7 +43,7 @@ class OrderEvent(models.Model):
     """Why it was refused last."""
 
     class Meta:
-        # The migration makes the table and its indexes as `orders.outbox` describes them.
+        # The migration makes the table and its indexes as `orders.store.outbox` describes them.
         db_table = events_table()
         default_permissions = ("view",)
         verbose_name = "order event"

@@ -1,4 +1,4 @@
-"""The operation of our migrations: the table of events as `orders.outbox` describes it, in SQLAlchemy's DDL."""
+"""The operation of our migrations: the table of events as `orders.store.outbox` describes it, in SQLAlchemy's DDL."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from orders.config import Settings
 from orders.contrib.django import bridge
-from orders.outbox import Outbox
+from orders.store import Outbox
 
 
 class CreateOutbox(CreateModel):
-    """Create a model whose table is that of `orders.outbox.Outbox`, types, defaults and indexes included."""
+    """Create a model whose table is that of `orders.store.Outbox`, types, defaults and indexes included."""
 
     def database_forwards(
         self,

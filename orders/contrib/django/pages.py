@@ -12,13 +12,13 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import urlencode
 
-from orders import api
+from orders import process
 from orders.contrib.django import links
 from orders.contrib.django.frame import OperatorPage
 from orders.contrib.django.permissions import Schedule
 from orders.contrib.django.timeline import timeline
 from orders.errors import OrdersError
-from orders.operating import Item, Overview, Page, Where
+from orders.operate import Item, Overview, Page, Where
 
 SIZE = 50
 """Orders on a page."""
@@ -95,7 +95,7 @@ class ListPage(OperatorPage):
 
     def _shown(self, where: Where, overview: Overview, page: Page) -> Mapping[str, Any]:
         paginator = Paginator(range(page.reachable), SIZE)
-        interval = api.current().settings.sweep_interval
+        interval = process.current().settings.sweep_interval
         return {
             "where": where,
             "told": TOLD[where],
@@ -140,7 +140,7 @@ class OrderPage(OperatorPage):
             known=known,
             now=now,
             steps=timeline(known, now),
-            is_extendable=known.state == api.current().settings.pending,
+            is_extendable=known.state == process.current().settings.pending,
             is_known=bool(known.scheduled or known.dead_letter),
         )
 

@@ -1,4 +1,4 @@
-"""The store of a Django project: `orders.sql.SqlStore` on Django's own connections and in Django's transactions."""
+"""The store of a Django project: `orders.store.SqlStore` on Django's own connections and in Django's transactions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from django.conf import settings as django_settings
 from django.db import DataError, Error, IntegrityError, connections, transaction
 from sqlalchemy import exc
 
-from orders import database
 from orders.clock import Clock
 from orders.contrib.django import bridge
 from orders.errors import SchemaError
 from orders.hooks import Hooks
-from orders.sql import SqlStore
-from orders.store import Joined
-from orders.work import Tables, Work
+from orders.store import Joined, SqlStore, Tables, Work, judge
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -186,10 +183,10 @@ def translated(alias: str) -> Iterator[None]:
         raise  # the caller's or a hook's own mistake, and no outage
     except exc.DBAPIError as error:
         about_data = isinstance(error, exc.DataError | exc.IntegrityError)
-        raise database.judge(error.orig, _called(alias), is_about_data=about_data) from error
+        raise judge(error.orig, _called(alias), is_about_data=about_data) from error
     except Error as error:  # of a BEGIN or a COMMIT, or of what a hook has done
         about_data = isinstance(error, DataError | IntegrityError)
-        raise database.judge(error.__cause__ or error, _called(alias), is_about_data=about_data) from error
+        raise judge(error.__cause__ or error, _called(alias), is_about_data=about_data) from error
 
 
 def _called(alias: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orders.events import Event
-from orders.explanation import Explanation
-from orders.operating import moment
+from orders.expiry import Explanation
+from orders.operate import moment
 
 SPOKEN = {
     "expired": "Expired",

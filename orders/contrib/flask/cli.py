@@ -12,10 +12,10 @@ import click
 import typer
 from flask.cli import AppGroup
 
-from orders import api
+from orders import process
 from orders.cli import HELP, build, main
 from orders.errors import OrdersError
-from orders.table import IdType
+from orders.store import IdType
 
 if TYPE_CHECKING:
     from orders.contrib.flask.state import AppState
@@ -49,7 +49,7 @@ def commands(name: str, state: Callable[[], AppState]) -> AppGroup:
         @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
         @click.pass_context
         def run(context: click.Context, arguments: tuple[str, ...]) -> None:
-            with api.using(state().expiry):
+            with process.using(state().expiry):
                 main([str(context.info_name), *arguments], commands=verbs, prog_name=f"flask {name}")
 
     @group.command(INIT_DB)

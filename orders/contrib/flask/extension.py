@@ -9,13 +9,12 @@ from weakref import WeakSet
 
 from flask import Flask, current_app
 
-from orders import api, hooks
-from orders.contrib.flask import contexts, transactions
+from orders import hooks
+from orders.contrib.flask import contexts
 from orders.contrib.flask.cli import commands
 from orders.contrib.flask.state import AppState
 from orders.errors import ConfigError
-from orders.expiry import OrderExpiry
-from orders.explanation import Explanation
+from orders.expiry import Explanation, OrderExpiry
 from orders.hooks import DeadlineRuleT, EventHookT, ExpireHookT, GuardHookT, Hooks, LatePaymentHookT
 from orders.ids import OrderId
 from orders.store import Joined, Payment, State
@@ -104,10 +103,7 @@ class Orders:
         Raises:
             RuntimeError: the app was not given to `init_app`.
         """
-        state = self._state(app)
-        if state.database:
-            transactions.forget_in_children(state.database.engine)
-        api.provide(lambda: state.expiry)
+        self._state(app).provide()
 
     def deadline(
         self,

@@ -10,19 +10,16 @@ import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.orm import Session, scoped_session
 
+from orders import process
 from orders.contrib.flask import settings, transactions
-from orders.database import MYSQL
 from orders.errors import ConfigError
 from orders.expiry import OrderExpiry
 from orders.hooks import Hooks
-from orders.sharding import connect_schedule
-from orders.sql import SqlStore
-from orders.store import Joined
+from orders.schedule import connect_schedule
+from orders.store import MYSQL, Joined, SqlStore
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
-
-    from orders.contrib.flask.extension import Orders
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,14 @@ class Database:
 class AppState:
     """What stands in ``app.extensions["orders"]``."""
 
-    extension: Orders
+    extension: Any
+    """The `Orders` that the app was given to."""
     expiry: OrderExpiry
     store: SqlStore
     database: Database | None
 
     @classmethod
-    def of(cls, extension: Orders, app: Flask, db: SQLAlchemy | None, model: type[Any] | None) -> Self:
+    def of(cls, extension: Any, app: Flask, db: SQLAlchemy | None, model: type[Any] | None) -> Self:
         """Return what an app has, from its configuration.
 
         Raises:
@@ -102,6 +100,12 @@ class AppState:
             transactions.watch(database.engine)
         expiry = OrderExpiry(read, connect_schedule(read), store, hooks=hooks)
         return cls(extension, expiry, store, database)
+
+    def provide(self) -> None:
+        """Have this process, a Celery worker or beat, serve the app."""
+        if self.database:
+            transactions.forget_in_children(self.database.engine)
+        process.provide(lambda: self.expiry)
 
     def refresh(self, joined: Joined | None = None) -> None:
         """Have ``db.session`` load orders again: one was changed beneath it, unless it was itself what was joined."""

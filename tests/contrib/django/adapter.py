@@ -14,16 +14,16 @@ from django.apps import apps
 from django.db import OperationalError, connections, transaction
 from sqlalchemy.engine.default import DefaultDialect
 
-from orders import api
+from orders import process
 from orders.clock import Clock
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.contrib.django import bridge
 from orders.contrib.django.expiry import DjangoExpiry
 from orders.contrib.django.store import DjangoStore
-from orders.expiry import OrderExpiry
+from orders.expiry.use_cases import OrderExpiry
 from orders.hooks import Hooks
-from orders.schedule import Schedule
-from orders.sql import SqlStore
+from orders.schedule.sorted_set import Schedule
+from orders.store.sql_store import SqlStore
 from tests.conftest import Adapter
 from tests.contrib.django.databases import of_url
 
@@ -38,7 +38,7 @@ def start() -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "tests.contrib.django.shop.settings"
         django.setup()
         del os.environ["DJANGO_SETTINGS_MODULE"]
-        api._current = api._factory = None
+        process._current = process._factory = None
 
 
 @contextmanager

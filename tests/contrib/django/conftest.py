@@ -12,7 +12,7 @@ from redis import Redis
 
 from orders.embedded import EmbeddedRedis
 from orders.hooks import Hooks
-from orders.schedule import Schedule
+from orders.schedule.sorted_set import Schedule
 from tests.contrib.django import adapter as adapters
 
 adapters.start()

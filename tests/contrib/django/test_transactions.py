@@ -17,7 +17,7 @@ from django.utils import timezone
 from orders.contrib.django.models import OrderEvent
 from orders.embedded import free_port
 from orders.errors import ExpiryFailed, InvalidDeadline, StoreConflict, StoreError, StoreUnavailable
-from orders.store import PaymentVerdict, State
+from orders.store.outcomes import PaymentVerdict, State
 from tests.contrib.django.conftest import Project, claim_and_expire
 from tests.contrib.django.shop.models import Booking, Item, Order, Product
 

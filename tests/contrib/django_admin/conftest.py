@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from orders import api
+from orders import process
 from orders.embedded import EmbeddedRedis
-from orders.expiry import OrderExpiry
+from orders.expiry.use_cases import OrderExpiry
 from tests.contrib.django import adapter
 
 adapter.start()
@@ -88,8 +88,8 @@ def project(
     connections["default"].close()
     del connections["default"]
     connections.settings["default"] = connections.configure_settings({"default": of_url(database_url)})["default"]
-    monkeypatch.setattr("orders.api._current", None)
-    monkeypatch.setattr("orders.api._factory", connect)
+    monkeypatch.setattr("orders.process._current", None)
+    monkeypatch.setattr("orders.process._factory", connect)
     monkeypatch.setattr(django_settings, "ORDERS", {"MODEL": "shop.Order", "REDIS_URL": redis_server.url})
     setup_test_environment()
     try:
@@ -111,7 +111,7 @@ def site(project: None, redis: Redis, database_url: str) -> Site:
         call_command("migrate", run_syncdb=True, verbosity=0)
         connections["default"].close()
         _migrated.extend([file.read_bytes()] if is_file else [])
-    return Site(redis, api.current())
+    return Site(redis, process.current())
 
 
 def told(response: Any) -> Sequence[str]:

@@ -9,7 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import connections
 from django.test import Client
 
-from orders import api
+from orders import process
 from orders.contrib.django import links
 from orders.embedded import free_port
 from tests.contrib.django.shop.models import Order
@@ -327,5 +327,5 @@ def settings_of_redis(site: Site, monkeypatch: pytest.MonkeyPatch) -> str:
 
     url = f"redis://127.0.0.1:{free_port()}"
     monkeypatch.setattr(django_settings, "ORDERS", {**django_settings.ORDERS, "REDIS_URL": url})
-    site.expiry = api.configure()
+    site.expiry = process.configure()
     return url

@@ -109,7 +109,7 @@ def test_verbs_that_make_no_sense_say_what_to_do_instead(site: Site, run: Runner
 
 
 def test_a_redis_that_is_down_is_an_error(site: Site, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orders.api._current", None)
+    monkeypatch.setattr("orders.process._current", None)
     url = f"redis://127.0.0.1:{free_port()}"
     monkeypatch.setattr(django_settings, "ORDERS", {**django_settings.ORDERS, "REDIS_URL": url})
     order_id = site.place(enqueue=False)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from orders.contrib.flask import Orders
 from orders.embedded import EmbeddedRedis
-from orders.expiry import OrderExpiry
+from orders.expiry.use_cases import OrderExpiry
 
 _names = count(1)
 

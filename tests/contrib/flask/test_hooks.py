@@ -11,7 +11,7 @@ import pytest
 from flask import current_app, g, has_app_context
 from sqlalchemy.orm import Session
 
-from orders import api
+from orders import process
 from orders.contrib.flask import Orders
 from orders.errors import ExpiryFailed
 from orders.events import Event
@@ -180,7 +180,7 @@ def test_the_deadline_rule_is_asked_in_a_context(shop: FlaskShop) -> None:
 
 def test_apps_share_the_hooks_of_one_extension_and_not_those_of_another(make_shop: MakeShop) -> None:
     seen: list[tuple[str, str]] = []
-    before = list(api._hooks.expire_hooks)
+    before = list(process._hooks.expire_hooks)
     expiry, other = Orders(), Orders()
     one = make_shop(expiry=expiry)
 
@@ -197,7 +197,7 @@ def test_apps_share_the_hooks_of_one_extension_and_not_those_of_another(make_sho
         shop.place(due=-1)
         shop.expire()
     assert seen == [("mine", one.app.name), ("mine", two.app.name), ("theirs", three.app.name)]
-    assert api._hooks.expire_hooks == before
+    assert process._hooks.expire_hooks == before
 
 
 def test_two_apps_do_not_mix(make_shop: MakeShop) -> None:

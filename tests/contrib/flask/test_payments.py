@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from orders.store import PaymentVerdict, State
+from orders.store.outcomes import PaymentVerdict, State
 from tests.contrib.flask.conftest import FlaskShop, MakeShop
 
 

@@ -13,12 +13,12 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from redis import Redis
 
-from orders.config import Settings
+from orders.config.settings import Settings
 from orders.contrib.flask import Orders
 from orders.embedded import EmbeddedRedis
-from orders.expiry import OrderExpiry
-from orders.schedule import Schedule
-from orders.store import Payment
+from orders.expiry.use_cases import OrderExpiry
+from orders.schedule.sorted_set import Schedule
+from orders.store.outcomes import Payment
 from tests.conftest import Adapter, ManualClock, Shop
 from tests.integration import racing, test_races
 from tests.integration.test_payment import *  # noqa: F403 - collected here again, with the shop below

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orders.guarding import Guard
+from orders.expiry.guard import Guard
 from tests.conftest import Shop
 from tests.gateway import Gateway, payment_guard
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from orders.counting import ANSWERS
 from orders.errors import ExpiryFailed, StoreUnavailable
 from orders.hooks import Answer
-from orders.store import State
+from orders.schedule.counters import ANSWERS
+from orders.store.outcomes import State
 from tests.conftest import Shop
 from tests.gateway import Behaviour, Gateway, answers, closes, fails, hangs, malformed, slow
 from tests.integration.guard.conftest import guarded, numbered, on_sqlite, time_passes

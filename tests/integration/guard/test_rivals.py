@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orders.hooks import Answer
-from orders.store import Payment, PaymentVerdict
+from orders.store.outcomes import Payment, PaymentVerdict
 from tests.conftest import Shop
 from tests.gateway import Gateway, answers, callback, payment_guard
 from tests.integration.guard.conftest import guarded, on_sqlite

@@ -11,7 +11,7 @@ from django.core.checks import Error, run_checks
 from django.core.management.base import BaseCommand, CommandParser, SystemCheckError
 from typer import Typer
 
-from orders import api, cli
+from orders import cli, process
 from orders.contrib.django.checks import TAG
 
 if TYPE_CHECKING:
@@ -62,5 +62,5 @@ class Command(BaseCommand):
                 wrong = [found for found in run_checks(tags=[TAG], databases=[]) if isinstance(found, Error)]
                 if wrong:
                     raise SystemCheckError("\n".join(map(str, wrong)))
-                stack.enter_context(api.using(cast("DjangoExpiry", api.current()).at_once))
+                stack.enter_context(process.using(cast("DjangoExpiry", process.current()).at_once))
             cli.main(arguments, commands=commands(), prog_name=prog_name)

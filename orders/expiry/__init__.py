@@ -1,0 +1,9 @@
+"""What happens to orders: the use cases, one attempt, the sweep, and what puts right what they missed."""
+
+from orders.expiry.attempt import SKEW, Attempt
+from orders.expiry.explain import Explanation, explain_order
+from orders.expiry.reconcile import PAGE
+from orders.expiry.sweep import Dispatch, run_sweep
+from orders.expiry.use_cases import OrderExpiry
+
+__all__ = ["PAGE", "SKEW", "Attempt", "Dispatch", "Explanation", "OrderExpiry", "explain_order", "run_sweep"]

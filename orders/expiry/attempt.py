@@ -1,0 +1,252 @@
+"""One attempt to expire orders: what a worker does with a message of the sweep.
+
+::
+
+    start      count the attempt; drop ids whose lease was lost meanwhile
+    ask        the shop's guard, if it has one, about rows that are pending and due: outside any transaction
+    update     the store changes rows that are pending and due, in one transaction, together with what hooks do
+    settle     take out what is final, move what is due later, try again what failed, bury what fails for ever
+
+Whatever is interrupted between two of these steps keeps its lease, and is claimed again when that has run out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from orders import ids, tracing
+from orders.errors import (
+    ConfigError,
+    ExpiryFailed,
+    OrdersError,
+    ScheduleUnavailable,
+    SchemaError,
+    StoreUnavailable,
+)
+from orders.expiry.dispositions import FINAL, Finding, Settlement, reason
+from orders.expiry.guard import Guard, Reply
+from orders.hooks import Answer
+from orders.logs import about
+from orders.schedule import ANSWERS, NO_ANSWER, TRIED_BEFORE, Schedule
+from orders.store import OrderStore, Outcome, Verdict, without_conflict
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
+    from orders.config import Settings
+
+logger = logging.getLogger(__name__)
+
+SKEW = 0.25
+"""Seconds that a worker waits for a row that is not due yet by the database's clock: what hosts' clocks differ by."""
+
+NAMED = 10
+"""Orders that an error names."""
+
+STALE = ("stale",)
+"""How an attempt ends for an order whose lease was lost."""
+
+OUTAGE = (StoreUnavailable, ScheduleUnavailable, SchemaError, ConfigError)
+"""What is the fault of a server or of its set-up, and of no order."""
+
+Decide: TypeAlias = Callable[[Sequence[str]], Mapping[str, Verdict]]
+"""A method of the store that decides about orders."""
+
+
+class Attempt:
+    """The attempt of one worker at the orders of one message.
+
+    Args:
+        schedule: where the orders are leased.
+        store: where their rows are.
+        guard: asks the shop before an order is expired; None if there is nobody to ask.
+        settings: the settings.
+        lease: the fencing token of the message.
+        sleep: waits for seconds.
+        jitter: returns a number from 0 to 1, by which retries are spread.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        store: OrderStore,
+        guard: Guard | None,
+        settings: Settings,
+        lease: float,
+        *,
+        sleep: Callable[[float], None],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._schedule = schedule
+        self._store = store
+        self._guard = guard
+        self._settings = settings
+        self._lease = lease
+        self._sleep = sleep
+        self._jitter = jitter
+        self._order_ids: Sequence[str] = ()
+        self._findings: dict[str, Finding] = {}
+        self._ends: Mapping[str, Sequence[str]] = {}
+        self._failed: Mapping[str, Finding] = {}
+        self._counts: Counter[str] = Counter()
+        self._waited: set[str] = set()
+        self._outage: OrdersError | None = None
+        self.tried_before: frozenset[str] = frozenset()
+        """What `start` left out."""
+        self.span: SpanContext | None = None
+        """Where it is recorded, if it is."""
+
+    def start(self, order_ids: Sequence[str], *, only_new: bool = False) -> None:
+        """Count the attempt at each order whose lease still holds; `run` is then for these.
+
+        Args:
+            order_ids: the ids.
+            only_new: leave out those that were tried before: they are `tried_before` then.
+
+        Raises:
+            ScheduleError: Redis failed.
+        """
+        self._order_ids = order_ids
+        numbers = self._schedule.start(self._lease, order_ids, only_new=only_new)
+        self.tried_before = frozenset(order_id for order_id, number in numbers.items() if number == TRIED_BEFORE)
+        self._findings = {order_id: Finding(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}
+
+    def run(self) -> None:
+        """Do it; `end` tells how it ended.
+
+        Raises:
+            ScheduleError: Redis failed.
+        """
+        with tracing.attempt(list(self._findings), self._schedule.traces) as self.span:
+            self._run()
+
+    def _run(self) -> None:
+        limit = self._settings.max_attempts
+        try:
+            self._expire([order_id for order_id, finding in self._findings.items() if finding.number <= limit])
+        except OUTAGE as error:
+            self._outage = error
+        settlement = Settlement(
+            self._findings,
+            self._settings,
+            self._outage,
+            counts=self._counts,
+            now=self._schedule.now,
+            jitter=self._jitter,
+        )
+        self._ends = settlement.ends
+        self._failed = {each: finding for each, finding in self._findings.items() if self._has_failed(finding)}
+        settlement.carry_out(self._schedule, self._lease)
+        if logger.isEnabledFor(logging.INFO):
+            self._log([order_id for order_id in self._order_ids if order_id not in self.tried_before])
+
+    def end(self, order_ids: Sequence[str]) -> dict[str, int]:
+        """Return how it ended for some of the orders; see `orders.expiry.OrderExpiry.expire`.
+
+        Raises:
+            OrdersError: of a server, if it ended by that; of these orders, if some of them failed.
+        """
+        if self._outage:
+            raise self._outage.anew()
+        self._raise_failures(order_ids)
+        return self._report(order_ids)
+
+    def _log(self, order_ids: Sequence[str]) -> None:
+        if order_ids:
+            report, named = self._report(order_ids), ",".join(ids.all_printable(order_ids))
+            told = about("attempt", order_ids, lease=self._lease, outcomes=report)
+            logger.info("expire %s lease=%r ids=%s", report, self._lease, named, extra=told)
+
+    def _report(self, order_ids: Sequence[str]) -> dict[str, int]:
+        report: dict[str, int] = {}
+        for order_id in order_ids:
+            for end in self._ends.get(order_id, STALE):
+                report[end] = report.get(end, 0) + 1
+        return report
+
+    def _expire(self, order_ids: Sequence[str]) -> None:
+        if self._guard is None:
+            self._decide(self._store.expire, order_ids)
+            return
+        self._decide(self._store.look, order_ids)
+        due = [
+            order_id
+            for order_id in order_ids
+            if (verdict := self._findings[order_id].verdict) and verdict.outcome is Outcome.DUE
+        ]
+        with self._guard.turn:
+            left = self._lease + self._settings.score_offset - self._schedule.now()
+            replies = self._guard.ask(due, lease=left)
+        for order_id, reply in replies.items():
+            self._findings[order_id].reply = reply
+            self._counts[ANSWERS[reply.answer if reply.was_answered else NO_ANSWER]] += 1
+        self._count_unknown([order_id for order_id in due if self._findings[order_id].answer is Answer.UNKNOWN])
+        for answer, decide in ((Answer.PAID, self._store.settle_paid), (Answer.UNPAID, self._store.expire)):
+            self._decide(decide, [order_id for order_id in due if self._findings[order_id].answer is answer])
+
+    def _count_unknown(self, order_ids: Sequence[str]) -> None:
+        """Count how many times in a row the guard did not know, and end it if the shop wants it to end by expiry."""
+        failures = self._schedule.failures(order_ids)
+        for order_id in order_ids:
+            finding, before = self._findings[order_id], failures.get(order_id, {})
+            reply = finding.reply or Reply(Answer.UNKNOWN, was_asked=False)
+            finding.unknown = before.get("unknown", 0) + reply.was_answered
+            finding.unanswered = 0 if reply.was_answered else before.get("unanswered", 0) + reply.was_asked
+            if finding.is_given_up(self._settings) and self._settings.guard_end == "expire":
+                told = about("guard_ended", [order_id], lease=self._lease, asked=finding.unknown)
+                logger.warning(
+                    "the guard was asked %d times about %s", finding.unknown, ids.printable(order_id), extra=told
+                )
+                finding.reply = Reply(Answer.UNPAID)
+
+    def _decide(self, decide: Decide, order_ids: Sequence[str]) -> None:
+        """Have the store decide: about all at once or, if that fails, about each by itself."""
+        if not order_ids:
+            return
+        try:
+            verdicts = without_conflict(partial(decide, order_ids), sleep=self._sleep, jitter=self._jitter)
+        except OUTAGE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever an order or its hook raises, its id must survive it
+            if len(order_ids) == 1:
+                finding = self._findings[order_ids[0]]
+                finding.error, finding.verdict = error, None
+                return
+            for order_id in order_ids:
+                self._decide(decide, [order_id])
+            return
+        for order_id, verdict in verdicts.items():
+            self._findings[order_id].verdict = verdict
+        self._decide(decide, self._wait_for(verdicts))
+
+    def _wait_for(self, verdicts: Mapping[str, Verdict]) -> Sequence[str]:
+        """Wait, once, for orders that are due in a moment: the next sweep would come a whole interval late."""
+        early = {
+            order_id: max(verdict.wait, 0.0)
+            for order_id, verdict in verdicts.items()
+            if verdict.outcome is Outcome.NOT_DUE and verdict.wait <= SKEW and order_id not in self._waited
+        }
+        if early:
+            self._waited.update(early)
+            self._sleep(max(early.values()))
+        return list(early)
+
+    def _raise_failures(self, order_ids: Sequence[str]) -> None:
+        failed = [(order_id, self._failed[order_id]) for order_id in order_ids if order_id in self._failed]
+        if failed:
+            named = "; ".join(f"{ids.printable(order_id)}: {reason(finding)}" for order_id, finding in failed[:NAMED])
+            cause = next((finding.error for _, finding in failed if finding.error), None)
+            raise ExpiryFailed(f"{len(failed)} of {len(order_ids)} orders could not be expired: {named}") from cause
+
+    def _has_failed(self, finding: Finding) -> bool:
+        if finding.verdict and finding.verdict.outcome in FINAL:
+            return False
+        if finding.answer is Answer.UNKNOWN:
+            return finding.is_given_up(self._settings)
+        if finding.verdict is None or finding.verdict.outcome is Outcome.INVALID:
+            return True
+        return finding.verdict.outcome is Outcome.MISSING and finding.number >= self._settings.max_attempts

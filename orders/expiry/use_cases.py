@@ -1,0 +1,315 @@
+"""The use cases: what joins the schedule and the store. The only place that knows both."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from orders import ids
+from orders.clock import Clock, SystemClock, resolve_deadline
+from orders.config import Settings
+from orders.errors import InvalidDeadline
+from orders.expiry.attempt import Attempt
+from orders.expiry.deliver import deliver, prune
+from orders.expiry.dispositions import FINAL
+from orders.expiry.explain import Explanation, explain_order
+from orders.expiry.guard import Guard
+from orders.expiry.reconcile import Reconciled, reconcile
+from orders.hooks import Answer, EventHook, Hooks, HookT
+from orders.ids import OrderId
+from orders.schedule import NOT_REMOVED, Lease, Outages, Schedule, connect_schedule
+from orders.store import Joined, OrderStore, Payment, SqlStore, State, after_commit, awaited, without_conflict
+
+T = TypeVar("T")
+
+
+class OrderExpiry:
+    """Everything that an application or a worker does with orders and their deadlines. Safe to share by threads.
+
+    Args:
+        settings: the settings.
+        schedule: the sorted set.
+        store: the orders table.
+        hooks: what the shop adds.
+        clock: tells from when timeouts count.
+        sleep: waits for seconds.
+        jitter: a number from 0 to 1, by which retries are spread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        schedule: Schedule,
+        store: OrderStore,
+        *,
+        hooks: Hooks | None = None,
+        clock: Clock | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self.schedule = schedule
+        self.store = store
+        self.hooks = hooks or Hooks()
+        self.outages = Outages()
+        """What Redis could not be told of after commits."""
+        self._clock = clock or SystemClock()
+        self._sleep = sleep
+        self._jitter = jitter
+        self._guard: Guard | None = None
+
+    @classmethod
+    def connect(cls, settings: Settings | None = None, *, hooks: Hooks | None = None) -> Self:
+        """Return the use cases on the Redis and the database of the settings, by default the environment's."""
+        settings, hooks = settings or Settings(), hooks or Hooks()
+        return cls(settings, connect_schedule(settings), SqlStore(settings, hooks=hooks), hooks=hooks)
+
+    def deadline(
+        self,
+        order_id: OrderId,
+        *,
+        expires_at: datetime | None = None,
+        timeout: float | timedelta | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> datetime:
+        """Return the deadline that `enqueue` would schedule; see `orders.deadline`."""
+        resolve = partial(resolve_deadline, self._clock, default=self.settings.timeout)
+        if expires_at is not None or timeout is not None or self.hooks.rule is None:
+            return resolve(expires_at=expires_at, timeout=timeout)
+        ruled = self.hooks.rule(ids.parse(order_id), context or {})
+        try:
+            if isinstance(ruled, datetime):
+                return resolve(expires_at=ruled, timeout=None)
+            return resolve(expires_at=None, timeout=ruled)
+        except InvalidDeadline as error:
+            raise InvalidDeadline(f"the deadline rule of the shop returned {ruled!r}: {error}") from error
+
+    def enqueue(
+        self,
+        order_id: OrderId,
+        *,
+        expires_at: datetime | None = None,
+        timeout: float | timedelta | None = None,
+        context: Mapping[str, Any] | None = None,
+        session: Joined | None = None,
+    ) -> datetime:
+        """Schedule an order's expiry, in one round trip to Redis; see `orders.enqueue`."""
+        deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
+        self._put_after([(ids.parse(order_id), deadline)], session)
+        return deadline
+
+    def enqueue_many(self, pairs: Iterable[tuple[OrderId, datetime | None]], *, session: Joined | None = None) -> int:
+        """Schedule many orders; see `orders.enqueue_many`."""
+        entries = self.entries(pairs)
+        self._put_after(entries, session)
+        return len(entries)
+
+    def entries(self, pairs: Iterable[tuple[OrderId, datetime | None]]) -> list[tuple[str, datetime]]:
+        """Return ids and deadlines as they are scheduled, all of them checked; see `orders.enqueue_many`."""
+        return [(ids.parse(order_id), self.deadline(order_id, expires_at=moment)) for order_id, moment in pairs]
+
+    def instants(self, entries: Iterable[tuple[str, datetime]]) -> list[tuple[str, float]]:
+        """Return with each id when it is due, in Unix seconds: at its deadline, or the grace after it."""
+        grace = self.settings.grace
+        return [(member, deadline.timestamp() + grace) for member, deadline in entries]
+
+    def extend(
+        self,
+        order_id: OrderId,
+        *,
+        expires_at: datetime | None = None,
+        timeout: float | timedelta | None = None,
+        context: Mapping[str, Any] | None = None,
+        session: Joined | None = None,
+    ) -> bool:
+        """Give a pending order another deadline, in its row and in the schedule; see `orders.extend`."""
+        member = ids.parse(order_id)
+        deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
+        extend = partial(
+            self.store.extend,
+            member,
+            deadline,
+            joined=session,
+            after_commit=lambda known_as: self._put_committed([(known_as, deadline)], session),
+        )
+        return extend() if session is not None else self._without_conflict(extend)
+
+    def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
+        """Mark an order as paid if it is pending, and take it out of the schedule; see `orders.pay`."""
+        pay = partial(
+            self.store.pay, ids.parse(order_id), reference=reference, joined=session, after_commit=self._forget
+        )
+        return pay() if session is not None else self._without_conflict(pay)
+
+    def check(self, order_id: OrderId) -> State:
+        """Expire an order here and now if it is overdue; tell what it is. See `orders.check`."""
+        member = ids.parse(order_id)
+        state = self._state(member)
+        if state is not State.OVERDUE:
+            return state
+        answer = self.guard.ask([member])[member].answer if self.guard else Answer.UNPAID
+        if answer is Answer.UNKNOWN:
+            return state
+        decide = self.store.settle_paid if answer is Answer.PAID else self.store.expire
+        verdict = self._without_conflict(lambda: decide([member]))[member]
+        if verdict.outcome in FINAL:
+            self._forget(member)
+        return self._state(member)
+
+    def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
+        """Take an order out of the schedule; see `orders.remove`."""
+        member = ids.parse(order_id)
+        if session is None:
+            return self.schedule.remove([member]) > 0
+        removed: list[int] = []
+
+        def take_out() -> None:
+            with self.outages.forgiven([member], NOT_REMOVED):
+                removed.append(self.schedule.remove([member]))
+
+        self._follow(session, take_out)
+        return sum(removed) > 0
+
+    def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
+        """Expire orders that a sweep has claimed, as one attempt.
+
+        Args:
+            order_ids: ids as the schedule has them.
+            lease: the fencing token of the claim, as a score.
+            shard: where it holds; see `orders.schedule.Lease`.
+
+        Returns:
+            How many orders ended how: by `orders.store.Outcome`, "stale" if the lease was lost, "retried", "buried".
+
+        Raises:
+            ExpiryFailed: some orders could not be expired. They are scheduled for another attempt, or buried.
+            StoreUnavailable: the database could not do it now. All are scheduled for another attempt, and this one
+                does not count.
+            SchemaError: its table cannot serve. Likewise.
+            ConfigError: its driver is not installed. Likewise.
+            ScheduleError: Redis failed. What is not settled is claimed again when its lease has run out.
+        """
+        order_ids = list(order_ids)
+        attempt = self.attempt(Lease(lease, shard))
+        attempt.start(order_ids)
+        self.run(attempt)
+        return attempt.end(order_ids)
+
+    def attempt(self, lease: Lease) -> Attempt:
+        """Return an attempt at orders of a lease, for a caller who has several messages of it: `expire` in parts."""
+        return Attempt(
+            self.schedule.shard(lease.shard),
+            self.store,
+            self.guard,
+            self.settings,
+            lease.token,
+            sleep=self._sleep,
+            jitter=self._jitter,
+        )
+
+    def run(self, attempt: Attempt) -> None:
+        """Carry out an attempt that was started; see `orders.expiry.Attempt.run`."""
+        attempt.run()
+
+    def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
+        """Deliver events to the handlers; see `orders.expiry.deliver.deliver`."""
+        return deliver(
+            self.store,
+            self._event_hooks(),
+            self.settings,
+            is_over=is_over,
+            sleep=self._sleep,
+            jitter=self._jitter,
+        )
+
+    def prune(self, *, is_over: Callable[[], bool] = lambda: False) -> int:
+        """Delete events that are older than their retention; see `orders.expiry.deliver.prune`."""
+        return prune(self.store, self.settings, keep_undelivered=bool(self.hooks.event_hooks), is_over=is_over)
+
+    def reconcile(
+        self,
+        *,
+        everything: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[Reconciled], None] = lambda _: None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Reconciled:
+        """Schedule pending rows that the schedule lacks; see `orders.expiry.reconcile.reconcile`."""
+        return reconcile(
+            self.schedule,
+            self.store,
+            self.settings,
+            everything=everything,
+            dry_run=dry_run,
+            progress=progress,
+            is_over=is_over,
+        )
+
+    def explain(self, order_id: OrderId) -> Explanation:
+        """Tell what is known about an order, and what will happen to it next; see `orders.explain`."""
+        return explain_order(ids.parse(order_id), self.schedule, self.store, self.settings)
+
+    def close(self) -> None:
+        """Close the connections to Redis and to the database."""
+        self.schedule.close()
+        self.store.close()
+
+    @property
+    def guard(self) -> Guard | None:
+        """The shop's guard with its breaker, if it has one by now."""
+        if self._guard is None and self.hooks.guard_hook:
+            self._guard = Guard(self._in_thread(self.hooks.guard_hook), self.settings)
+        return self._guard
+
+    @guard.setter
+    def guard(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def _event_hooks(self) -> Sequence[EventHook]:
+        return self.hooks.event_hooks
+
+    def _in_thread(self, hook: HookT) -> HookT:
+        """Return what calls a hook in a thread of its own: a framework may have something to tidy up there."""
+        return hook
+
+    def _state(self, member: str) -> State:
+        row = self.store.row(member)
+        return row.state if row else State.MISSING
+
+    def _put_after(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
+        """Schedule ids: at once or, with a session, once its transaction has been committed."""
+        if session is None:
+            self._put(entries)
+        else:
+            self._follow(session, lambda: self._put_committed(entries, session))
+
+    def _put_committed(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
+        """Schedule ids whose deadlines have been committed; if Redis fails, in a transaction of our own, raise."""
+        if session is None:
+            self._put(entries)
+        else:
+            with self.outages.forgiven([member for member, _ in entries]):
+                self._put(entries)
+
+    def _put(self, entries: Iterable[tuple[str, datetime]]) -> None:
+        self.schedule.enqueue(self.instants(entries))
+
+    def _forget(self, member: str) -> None:
+        """Take an order out of the schedule whose row is final. If Redis fails, a worker does it at the deadline."""
+        with self.outages.forgiven([member], NOT_REMOVED):
+            self.schedule.remove([member])
+
+    def _follow(self, session: Joined, tell: Callable[[], object]) -> None:
+        """Tell Redis something once the transaction has been committed; at once if none is open."""
+        connection = awaited(session)
+        if connection is None:
+            tell()
+        else:
+            after_commit(connection, tell)
+
+    def _without_conflict(self, call: Callable[[], T]) -> T:
+        return without_conflict(call, sleep=self._sleep, jitter=self._jitter)

@@ -1,0 +1,67 @@
+"""The part of the schedule that a web app needs, for asyncio: the scripts of `orders.schedule`, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from orders.schedule.clients import async_client
+from orders.schedule.scripts import Scripts, chunks, split, translated
+
+if TYPE_CHECKING:
+    from orders.config import Settings
+
+T = TypeVar("T")
+
+
+class AsyncSchedule:
+    """The sorted set, or the shards, for the tasks of one event loop."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        shards = range(settings.shards) if settings.shards > 1 else (None,)
+        self._shards = [Scripts(settings, number) for number in shards]
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
+        return cls(async_client(settings), settings)
+
+    async def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
+        """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
+        added = 0
+        for scripts, part in self._split(entries, itemgetter(0)):
+            for chunk in chunks(part):
+                added += await self._run("enqueue", scripts, scripts.enqueued(chunk))
+        return added
+
+    async def remove(self, order_ids: Iterable[str]) -> int:
+        """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
+        removed = 0
+        for scripts, part in self._split(order_ids, str):
+            for chunk in chunks(part):
+                removed += await self._run("remove", scripts, scripts.members(chunk))
+        return removed
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    def _split(self, items: Iterable[T], id_of: Callable[[T], str]) -> Iterator[tuple[Scripts, list[T]]]:
+        parts = split(items, len(self._shards), id_of)
+        return ((self._shards[number], part) for number, part in parts.items())
+
+    async def _run(self, name: str, scripts: Scripts, args: Sequence[Any]) -> int:
+        script, keys = scripts.source(name), scripts.keys_of(name)
+        with translated(self._settings):
+            changed: Any
+            try:
+                changed = await self._redis.evalsha(script.sha, len(keys), *keys, *args)
+            except exceptions.NoScriptError:
+                changed = await self._redis.eval(script.text, len(keys), *keys, *args)  # the server keeps it
+            return int(changed)

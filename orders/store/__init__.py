@@ -1,0 +1,36 @@
+"""The orders table and the table of events: every SQL statement, and the transactions that they run in."""
+
+from orders.store.caller_transaction import after_commit, awaited
+from orders.store.conflicts import without_conflict
+from orders.store.engine import MYSQL, create_engine
+from orders.store.orders_table import IdType
+from orders.store.outbox import Outbox
+from orders.store.outcomes import Outcome, Payment, PaymentVerdict, Pending, Postponed, Row, State, Verdict
+from orders.store.port import Joined, OrderStore
+from orders.store.sql_errors import judge
+from orders.store.sql_store import SqlStore
+from orders.store.unit_of_work import Tables, Work
+
+__all__ = [
+    "MYSQL",
+    "IdType",
+    "Joined",
+    "OrderStore",
+    "Outbox",
+    "Outcome",
+    "Payment",
+    "PaymentVerdict",
+    "Pending",
+    "Postponed",
+    "Row",
+    "SqlStore",
+    "State",
+    "Tables",
+    "Verdict",
+    "Work",
+    "after_commit",
+    "awaited",
+    "create_engine",
+    "judge",
+    "without_conflict",
+]

@@ -1,0 +1,108 @@
+"""Connections, transactions and the clock of a database, and what its errors mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from orders.config import mask
+from orders.errors import ConfigError
+from orders.store.sql_errors import translated
+
+BUSY_TIMEOUT = 30.0
+"""Seconds that a SQLite connection waits for another's write."""
+
+CONNECT_TIMEOUT = 5
+"""Seconds to wait for a connection to a database server, unless the URL says otherwise."""
+
+MYSQL = {"mysql", "mariadb"}
+"""SQLAlchemy's names of the one dialect."""
+
+TRUSTED = 1.0
+"""Seconds after its last use in which a connection is not tested: a test takes as long as an update."""
+
+_READING = "orders_reading"
+_GIVEN_BACK = "orders_given_back"
+
+
+def create_engine(url: str) -> sa.Engine:
+    """Return an engine fit for workers: bounded waits, tested connections, and for SQLite WAL and early locks."""
+    place = sa.make_url(url)
+    backend = place.get_backend_name()
+    arguments: dict[str, Any] = {}
+    if backend == "sqlite":
+        if "timeout" not in place.query:
+            arguments["timeout"] = BUSY_TIMEOUT
+    elif "connect_timeout" not in place.query:
+        arguments["connect_timeout"] = CONNECT_TIMEOUT
+    # MySQL's usual level locks the gaps between rows, over which transactions on different orders meet in deadlocks.
+    options = {"isolation_level": "READ COMMITTED"} if backend in MYSQL else {}
+    try:
+        engine = sa.create_engine(place, connect_args=arguments, **options)
+    except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigError(
+            f"ORDERS_DATABASE_URL is {mask(url)!r}, and its driver is not installed ({error}): "
+            "install order-expiry[postgresql] or the driver that the URL names"
+        ) from error
+    if backend == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+    else:
+        event.listen(engine, "checkin", _note_the_time)
+        event.listen(engine, "checkout", partial(_test, engine.dialect))
+    if backend in MYSQL:
+        event.listen(engine, "connect", _prepare_mysql)
+    return engine
+
+
+@contextmanager
+def transaction(engine: sa.Engine, *, reading: bool = False) -> Iterator[sa.Connection]:
+    """Yield a connection in a transaction, which is committed at the end.
+
+    Raises:
+        StoreError: the database failed; nothing has changed.
+    """
+    with (
+        translated(engine.url),
+        engine.connect().execution_options(**{_READING: reading}) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+def _note_the_time(_: object, record: Any) -> None:
+    record.info[_GIVEN_BACK] = time.monotonic()
+
+
+def _test(dialect: sa.Dialect, connection: Any, record: Any, _: object) -> None:
+    """Have the pool replace a connection that is dead; of one that was used a moment ago, trust that it is not."""
+    idle = time.monotonic() - record.info.get(_GIVEN_BACK, time.monotonic())
+    if idle > TRUSTED:
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            raise exc.DisconnectionError(str(error)) from error
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours, see below
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
+    connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut undoes, reconcile finds
+
+
+def _prepare_mysql(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")  # in which TIMESTAMP columns are read and written
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    # Taking the write lock first waits for other writers; upgrading a read lock later fails at once.
+    reading = connection.get_execution_options().get(_READING)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

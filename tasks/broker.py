@@ -1,0 +1,83 @@
+"""What Celery is told of a broker, in its own words: kombu's URLs are not redis-py's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from orders.config import RedisUrl, is_ours, mask
+from orders.errors import ConfigError
+from orders.schedule import to_sentinels
+
+if TYPE_CHECKING:
+    from orders.config import Settings
+
+_PASSED_ON = (
+    "client_name",
+    "health_check_interval",
+    "max_connections",
+    "retry_on_timeout",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "socket_timeout",
+)
+"""What both know by the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker, for ``celeryconfig``."""
+
+    url: str = field(repr=False)
+    """For ``broker_url``."""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the URL cannot say of a Redis, for ``broker_transport_options``."""
+    use_ssl: Mapping[str, Any] | None = None
+    """For ``broker_use_ssl``; None if the URL says it all."""
+    is_redis: bool = False
+
+
+def broker(settings: Settings) -> Broker:
+    """Return the broker at ``ORDERS_BROKER_URL``, whose forms are those of ``ORDERS_REDIS_URL`` and those of Celery.
+
+    Raises:
+        ConfigError: it is a Redis Cluster, of which Celery can make no broker.
+    """
+    given = settings.broker_url
+    if not is_ours(given):
+        return Broker(given, is_redis=given.startswith(("redis", "sentinel")))
+    url = RedisUrl.parse(given)
+    options = {name: url.options[name] for name in _PASSED_ON if name in url.options}
+    if url.kind == "cluster":
+        raise ConfigError(
+            f"ORDERS_BROKER_URL is {mask(given)} (if it is not set: ORDERS_REDIS_URL): accepted is any broker of "
+            "Celery's, and a Redis Cluster is none: name a Redis without cluster mode, or a RabbitMQ"
+        )
+    login = _login(url.options.get("username"), url.options.get("password"))
+    database = url.options.get("db", 0)
+    if url.kind == "socket":
+        path = quote(url.options["path"])
+        return Broker(f"redis+socket://{login}{path}?virtual_host={database}", options, is_redis=True)
+    scheme = "rediss" if url.is_tls else "redis"
+    if url.kind == "sentinel":
+        scheme = "sentinel"
+        options |= {"master_name": url.master, "sentinel_kwargs": {**to_sentinels(url), "retry": Retry(NoBackoff(), 0)}}
+    urls = (f"{scheme}://{login}{_bracketed(host)}:{port}/{database}" for host, port in url.hosts)
+    tls = {name: value for name, value in url.options.items() if name.startswith("ssl_")}
+    use_ssl = {"ssl_cert_reqs": "required", **tls} if url.is_tls else None
+    return Broker(";".join(urls), options, use_ssl, is_redis=True)
+
+
+def _login(user: str | None, password: str | None) -> str:
+    if user is None and password is None:
+        return ""
+    return f"{quote(user or '', safe='')}:{quote(password or '', safe='')}@"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

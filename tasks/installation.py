@@ -1,0 +1,64 @@
+"""Our tasks in a Celery app of the shop's own, beside its own tasks: with its broker, its workers and its beat.
+
+What the app is told is the least that our tasks need: their queues, their routes, and their entries in beat's schedule.
+Everything else, such as acknowledgements, the pool and serializers, is the shop's.
+"""
+
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Exchange, Queue
+
+import tasks
+from tasks.registry import TASKS
+from tasks.worker import logs
+from tasks.worker.heartbeat import Heartbeat
+from tasks.worker.intake import Intake
+from tasks.worker.watch import Watch
+
+
+def install(app: Celery) -> None:
+    """Have a shop's own app run the tasks of orders. Nothing is read or connected before the app is configured.
+
+    Workers of the app then consume the queues ``orders.sweep``, ``orders.expire`` and ``orders.events`` beside those
+    of the shop, unless ``-Q`` names others.
+
+    Args:
+        app: the shop's. It becomes the process's default app, whatever was imported before.
+    """
+    app.set_default()
+    logs.leave_alone()
+    for function, options in TASKS:
+        app.task(**{"ignore_result": True, **options})(function)
+    app.steps["consumer"].add(Heartbeat)
+    app.steps["consumer"].add(Intake)
+    app.steps["consumer"].add(Watch)
+    app.on_after_configure.connect(_add, weak=False)
+
+
+def _add(sender: Celery, **_: Any) -> None:
+    """Add our queues, routes and entries of beat to what the shop has configured."""
+    conf, ours = sender.conf, _shipped()
+    default = conf.task_default_queue
+    exchange = Exchange(conf.task_default_exchange or default, conf.task_default_exchange_type)
+    own = conf.task_queues or [Queue(default, exchange, routing_key=conf.task_default_routing_key or default)]
+    conf.task_queues = [*(own.values() if isinstance(own, dict) else own), *ours.task_queues]
+    routes = conf.task_routes or []
+    conf.task_routes = [*(routes if isinstance(routes, list | tuple) else [routes]), ours.task_routes]
+    entries = {f"orders.{name}": entry for name, entry in ours.beat_schedule.items()}
+    conf.beat_schedule = {**entries, **(conf.beat_schedule or {})}
+
+
+@cache
+def _shipped() -> ModuleType:
+    """Return the ``celeryconfig`` that comes with our tasks: the shop may have a module of that name."""
+    path = Path(tasks.__file__).parents[1] / "celeryconfig.py"
+    spec = spec_from_file_location("orders_celeryconfig", path)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a file that we ship
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
