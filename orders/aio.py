@@ -22,7 +22,7 @@ from orders.expiry import Explanation, OrderExpiry
 from orders.ids import OrderId
 from orders.process import current
 from orders.schedule import NOT_REMOVED, AsyncSchedule, CommitQueue
-from orders.store import Payment, State, after_commit, awaited
+from orders.store import Payment, PaymentVerdict, State, after_commit, awaited
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -66,9 +66,9 @@ async def enqueue(
         ScheduleUnavailable: there is no session, and Redis is unreachable or did not answer in time.
     """
     expiry = current()
-    moment = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
-    await _put(expiry, [(ids.parse(order_id), moment)], session)
-    return moment
+    deadline = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
+    await _put(expiry, [(ids.parse(order_id), deadline)], session)
+    return deadline
 
 
 async def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]], *, session: AsyncJoined | None = None) -> int:
@@ -82,13 +82,13 @@ async def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]], *, sess
 async def remove(order_id: OrderId, *, session: AsyncJoined | None = None) -> bool:
     """Take an order out of the schedule; see `orders.remove`, and `enqueue` for *session*."""
     member, expiry = ids.parse(order_id), current()
-    following = await _following(expiry)
+    queue = await _queue(expiry)
     if session is None:
-        return await following.schedule.remove([member]) > 0
-    if await _waits(session, partial(following.remove, member)):
+        return await queue.schedule.remove([member]) > 0
+    if await _waits(session, partial(queue.remove, member)):
         return False
     with expiry.outages.forgiven([member], NOT_REMOVED):
-        return await following.schedule.remove([member]) > 0
+        return await queue.schedule.remove([member]) > 0
     return False
 
 
@@ -111,19 +111,15 @@ async def extend(
             transaction of its own, in a thread.
     """
     expiry = current()
-    moment = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
+    deadline = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
     if session is None:
-        return await asyncio.to_thread(expiry.extend, order_id, expires_at=moment)
-    following = await _following(expiry)
-    return await _run_sync(
-        session,
-        lambda joined: expiry.store.extend(
-            ids.parse(order_id),
-            moment,
-            joined=joined,
-            after_commit=lambda known_as: following.enqueue(expiry.instants([(known_as, moment)])),
-        ),
-    )
+        return await asyncio.to_thread(expiry.extend, order_id, expires_at=deadline)
+    change = partial(expiry.store.extend, ids.parse(order_id), deadline)
+    extended = await _run_sync(session, lambda sync: change(session=sync))
+    if extended is not None:
+        queue = await _queue(expiry)
+        await _follow(session, partial(queue.enqueue, expiry.due_at([(extended, deadline)])))
+    return extended is not None
 
 
 async def pay(order_id: OrderId, *, reference: str | None = None, session: AsyncJoined | None = None) -> Payment:
@@ -138,13 +134,12 @@ async def pay(order_id: OrderId, *, reference: str | None = None, session: Async
     expiry = current()
     if session is None:
         return await asyncio.to_thread(expiry.pay, order_id, reference=reference)
-    following = await _following(expiry)
-    return await _run_sync(
-        session,
-        lambda joined: expiry.store.pay(
-            ids.parse(order_id), reference=reference, joined=joined, after_commit=following.remove
-        ),
-    )
+    change = partial(expiry.store.pay, ids.parse(order_id), reference=reference)
+    payment = await _run_sync(session, lambda sync: change(session=sync))
+    if payment.verdict is not PaymentVerdict.NOT_FOUND:
+        queue = await _queue(expiry)
+        await _follow(session, partial(queue.remove, payment.order_id))
+    return payment
 
 
 async def check(order_id: OrderId) -> State:
@@ -159,30 +154,36 @@ async def explain(order_id: OrderId) -> Explanation:
 
 async def drain() -> None:
     """Wait until Redis has been told what followed the commits on this event loop, or has failed: for tests."""
-    for following in _of_loop(asyncio.get_running_loop()).values():
-        await following.drain()
+    for queue in _of_loop(asyncio.get_running_loop()).values():
+        await queue.drain()
 
 
 async def close() -> None:
     """Tell Redis what still waits, and close the connections of this event loop; the next call opens new ones."""
     loop = asyncio.get_running_loop()
-    for key, following in _of_loop(loop).items():
+    for key, queue in _of_loop(loop).items():
         with _changing:
             _loops.pop(key, None)
-        await following.close()
+        await queue.close()
 
 
 async def _put(expiry: OrderExpiry, entries: Sequence[tuple[str, datetime]], session: AsyncJoined | None) -> None:
-    following, instants = await _following(expiry), expiry.instants(entries)
+    queue, due_at = await _queue(expiry), expiry.due_at(entries)
     if session is None:
-        await following.schedule.enqueue(instants)
-    elif not await _waits(session, partial(following.enqueue, instants)):
-        with expiry.outages.forgiven([member for member, _ in entries]):
-            await following.schedule.enqueue(instants)
+        await queue.schedule.enqueue(due_at)
+    elif not await _waits(session, partial(queue.enqueue, due_at)):
+        with expiry.outages.forgiven([order_id for order_id, _ in entries]):
+            await queue.schedule.enqueue(due_at)
+
+
+async def _follow(session: AsyncJoined, call: Callable[[], None]) -> None:
+    """Call something once the session's transaction is committed, or at once if none is open."""
+    if not await _waits(session, call):
+        call()
 
 
 async def _waits(session: AsyncJoined, call: Callable[[], None]) -> bool:
-    """Have something called after the commit; return False if there is none to wait for."""
+    """Call something after the commit; return False if there is none to wait for."""
     connection = await _run_sync(session, awaited)
     if connection is None:
         return False
@@ -203,20 +204,20 @@ def _run_sync(session: AsyncJoined, call: Callable[[Any], T]) -> Awaitable[T]:
     return joined.run_sync(call)
 
 
-async def _following(expiry: OrderExpiry) -> CommitQueue:
+async def _queue(expiry: OrderExpiry) -> CommitQueue:
     """Return what this event loop has: connections must not be shared between loops."""
     key = loop, _ = asyncio.get_running_loop(), expiry
     if key in _loops and _loops[key].is_open:
         return _loops[key]
-    following = CommitQueue(AsyncSchedule.connect(expiry.settings), expiry.outages, loop)
+    queue = CommitQueue(AsyncSchedule.connect(expiry.settings), expiry.outages, loop)
     with _changing:
         for other in [other for other in _loops if other[0].is_closed()]:
             del _loops[other]
-        _loops[key] = following
-    await following.open()
-    return following
+        _loops[key] = queue
+    await queue.open()
+    return queue
 
 
 def _of_loop(loop: asyncio.AbstractEventLoop) -> dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], CommitQueue]:
     with _changing:
-        return {key: following for key, following in _loops.items() if key[0] is loop}
+        return {key: queue for key, queue in _loops.items() if key[0] is loop}

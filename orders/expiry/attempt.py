@@ -27,7 +27,7 @@ from orders.errors import (
     SchemaError,
     StoreUnavailable,
 )
-from orders.expiry.dispositions import FINAL, Finding, Settlement, reason
+from orders.expiry.dispositions import FINAL, Result, log, plan, reason
 from orders.expiry.guard import Guard, Reply
 from orders.hooks import Answer
 from orders.logs import about
@@ -89,9 +89,9 @@ class Attempt:
         self._sleep = sleep
         self._jitter = jitter
         self._order_ids: Sequence[str] = ()
-        self._findings: dict[str, Finding] = {}
+        self._results: dict[str, Result] = {}
         self._ends: Mapping[str, Sequence[str]] = {}
-        self._failed: Mapping[str, Finding] = {}
+        self._failed: Mapping[str, Result] = {}
         self._counts: Counter[str] = Counter()
         self._waited: set[str] = set()
         self._outage: OrdersError | None = None
@@ -113,7 +113,7 @@ class Attempt:
         self._order_ids = order_ids
         numbers = self._schedule.start(self._lease, order_ids, only_new=only_new)
         self.tried_before = frozenset(order_id for order_id, number in numbers.items() if number == TRIED_BEFORE)
-        self._findings = {order_id: Finding(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}
+        self._results = {order_id: Result(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}
 
     def run(self) -> None:
         """Do it; `end` tells how it ended.
@@ -121,28 +121,33 @@ class Attempt:
         Raises:
             ScheduleError: Redis failed.
         """
-        with tracing.attempt(list(self._findings), self._schedule.traces) as self.span:
-            self._run()
-
-    def _run(self) -> None:
         limit = self._settings.max_attempts
-        try:
-            self._expire([order_id for order_id, finding in self._findings.items() if finding.number <= limit])
-        except OUTAGE as error:
-            self._outage = error
-        settlement = Settlement(
-            self._findings,
-            self._settings,
-            self._outage,
-            counts=self._counts,
-            now=self._schedule.now,
-            jitter=self._jitter,
-        )
-        self._ends = settlement.ends
-        self._failed = {each: finding for each, finding in self._findings.items() if self._has_failed(finding)}
-        settlement.carry_out(self._schedule, self._lease)
-        if logger.isEnabledFor(logging.INFO):
-            self._log([order_id for order_id in self._order_ids if order_id not in self.tried_before])
+        with (
+            self._store.transactions.worker(),
+            tracing.attempt(list(self._results), self._schedule.traces) as self.span,
+        ):
+            order_ids = [order_id for order_id, result in self._results.items() if result.number <= limit]
+            try:
+                if self._guard is None:
+                    self._decide(self._store.expire, order_ids)
+                else:
+                    self._ask(self._guard, order_ids)
+            except OUTAGE as error:
+                self._outage = error
+            dispositions = plan(
+                self._results,
+                self._settings,
+                self._outage,
+                counts=self._counts,
+                now=self._schedule.now,
+                jitter=self._jitter,
+            )
+            self._ends = dispositions.ends
+            self._failed = {order_id: result for order_id, result in self._results.items() if self._has_failed(result)}
+            dispositions.apply(self._schedule, self._lease)
+            log(dispositions, self._lease, limit)
+            if logger.isEnabledFor(logging.INFO):
+                self._log([order_id for order_id in self._order_ids if order_id not in self.tried_before])
 
     def end(self, order_ids: Sequence[str]) -> dict[str, int]:
         """Return how it ended for some of the orders; see `orders.expiry.OrderExpiry.expire`.
@@ -158,8 +163,8 @@ class Attempt:
     def _log(self, order_ids: Sequence[str]) -> None:
         if order_ids:
             report, named = self._report(order_ids), ",".join(ids.all_printable(order_ids))
-            told = about("attempt", order_ids, lease=self._lease, outcomes=report)
-            logger.info("expire %s lease=%r ids=%s", report, self._lease, named, extra=told)
+            fields = about("attempt", order_ids, lease=self._lease, outcomes=report)
+            logger.info("expire %s lease=%r ids=%s", report, self._lease, named, extra=fields)
 
     def _report(self, order_ids: Sequence[str]) -> dict[str, int]:
         report: dict[str, int] = {}
@@ -168,40 +173,38 @@ class Attempt:
                 report[end] = report.get(end, 0) + 1
         return report
 
-    def _expire(self, order_ids: Sequence[str]) -> None:
-        if self._guard is None:
-            self._decide(self._store.expire, order_ids)
-            return
+    def _ask(self, guard: Guard, order_ids: Sequence[str]) -> None:
+        """Ask the guard about orders that are pending and due, and have the store do what it says."""
         self._decide(self._store.look, order_ids)
         due = [
             order_id
             for order_id in order_ids
-            if (verdict := self._findings[order_id].verdict) and verdict.outcome is Outcome.DUE
+            if (verdict := self._results[order_id].verdict) and verdict.outcome is Outcome.DUE
         ]
-        with self._guard.turn:
+        with guard.turn:
             left = self._lease + self._settings.score_offset - self._schedule.now()
-            replies = self._guard.ask(due, lease=left)
+            replies = guard.ask(due, lease=left)
         for order_id, reply in replies.items():
-            self._findings[order_id].reply = reply
+            self._results[order_id].reply = reply
             self._counts[ANSWERS[reply.answer if reply.was_answered else NO_ANSWER]] += 1
-        self._count_unknown([order_id for order_id in due if self._findings[order_id].answer is Answer.UNKNOWN])
+        self._count_unknown([order_id for order_id in due if self._results[order_id].answer is Answer.UNKNOWN])
         for answer, decide in ((Answer.PAID, self._store.settle_paid), (Answer.UNPAID, self._store.expire)):
-            self._decide(decide, [order_id for order_id in due if self._findings[order_id].answer is answer])
+            self._decide(decide, [order_id for order_id in due if self._results[order_id].answer is answer])
 
     def _count_unknown(self, order_ids: Sequence[str]) -> None:
         """Count how many times in a row the guard did not know, and end it if the shop wants it to end by expiry."""
         failures = self._schedule.failures(order_ids)
         for order_id in order_ids:
-            finding, before = self._findings[order_id], failures.get(order_id, {})
-            reply = finding.reply or Reply(Answer.UNKNOWN, was_asked=False)
-            finding.unknown = before.get("unknown", 0) + reply.was_answered
-            finding.unanswered = 0 if reply.was_answered else before.get("unanswered", 0) + reply.was_asked
-            if finding.is_given_up(self._settings) and self._settings.guard_end == "expire":
-                told = about("guard_ended", [order_id], lease=self._lease, asked=finding.unknown)
+            result, before = self._results[order_id], failures.get(order_id, {})
+            reply = result.reply or Reply(Answer.UNKNOWN, was_asked=False)
+            result.unknown = before.get("unknown", 0) + reply.was_answered
+            result.unanswered = 0 if reply.was_answered else before.get("unanswered", 0) + reply.was_asked
+            if result.is_given_up(self._settings) and self._settings.guard_end == "expire":
+                fields = about("guard_ended", [order_id], lease=self._lease, asked=result.unknown)
                 logger.warning(
-                    "the guard was asked %d times about %s", finding.unknown, ids.printable(order_id), extra=told
+                    "the guard was asked %d times about %s", result.unknown, ids.printable(order_id), extra=fields
                 )
-                finding.reply = Reply(Answer.UNPAID)
+                result.reply = Reply(Answer.UNPAID)
 
     def _decide(self, decide: Decide, order_ids: Sequence[str]) -> None:
         """Have the store decide: about all at once or, if that fails, about each by itself."""
@@ -213,14 +216,14 @@ class Attempt:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an order or its hook raises, its id must survive it
             if len(order_ids) == 1:
-                finding = self._findings[order_ids[0]]
-                finding.error, finding.verdict = error, None
+                result = self._results[order_ids[0]]
+                result.error, result.verdict = error, None
                 return
             for order_id in order_ids:
                 self._decide(decide, [order_id])
             return
         for order_id, verdict in verdicts.items():
-            self._findings[order_id].verdict = verdict
+            self._results[order_id].verdict = verdict
         self._decide(decide, self._wait_for(verdicts))
 
     def _wait_for(self, verdicts: Mapping[str, Verdict]) -> Sequence[str]:
@@ -238,15 +241,15 @@ class Attempt:
     def _raise_failures(self, order_ids: Sequence[str]) -> None:
         failed = [(order_id, self._failed[order_id]) for order_id in order_ids if order_id in self._failed]
         if failed:
-            named = "; ".join(f"{ids.printable(order_id)}: {reason(finding)}" for order_id, finding in failed[:NAMED])
-            cause = next((finding.error for _, finding in failed if finding.error), None)
+            named = "; ".join(f"{ids.printable(order_id)}: {reason(result)}" for order_id, result in failed[:NAMED])
+            cause = next((result.error for _, result in failed if result.error), None)
             raise ExpiryFailed(f"{len(failed)} of {len(order_ids)} orders could not be expired: {named}") from cause
 
-    def _has_failed(self, finding: Finding) -> bool:
-        if finding.verdict and finding.verdict.outcome in FINAL:
+    def _has_failed(self, result: Result) -> bool:
+        if result.verdict and result.verdict.outcome in FINAL:
             return False
-        if finding.answer is Answer.UNKNOWN:
-            return finding.is_given_up(self._settings)
-        if finding.verdict is None or finding.verdict.outcome is Outcome.INVALID:
+        if result.answer is Answer.UNKNOWN:
+            return result.is_given_up(self._settings)
+        if result.verdict is None or result.verdict.outcome is Outcome.INVALID:
             return True
-        return finding.verdict.outcome is Outcome.MISSING and finding.number >= self._settings.max_attempts
+        return result.verdict.outcome is Outcome.MISSING and result.number >= self._settings.max_attempts

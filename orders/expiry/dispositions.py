@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ FINAL = {outcome: (outcome.value,) for outcome in (Outcome.EXPIRED, Outcome.PAID
 """What a row is found to be that leaves the schedule, and how the attempt ended for it then."""
 
 
-class Finding:
+class Result:
     """What an attempt found out about one order: made for each, so all but the number stands with the class at first.
 
     Args:
@@ -93,123 +94,128 @@ class Finding:
         return self.reply is not None and self.reply.was_answered and self.unknown >= settings.guard_limit
 
 
-class Settlement:
-    """What is to be done in the schedule.
+@dataclass(slots=True)
+class Dispositions:
+    """What is to be done in the schedule; see `plan`."""
+
+    ends: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """How the attempt ended for each: an `orders.store.Outcome`, what became of it in the schedule, or both."""
+    settled: list[str] = field(default_factory=list)
+    """Orders to remove: their rows are final."""
+    late_by: list[float] = field(default_factory=list)
+    """Of those that this attempt expired, the seconds after their deadlines."""
+    moves: list[Move] = field(default_factory=list)
+    """Orders to look at again, and when."""
+    retried: list[Move] = field(default_factory=list)
+    """Of the moves, those that count as an attempt."""
+    letters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Orders to bury, each with its dead letter."""
+    counts: Counts = field(default_factory=dict)
+    """What to add to counters."""
+
+    def apply(self, schedule: Schedule, lease: float) -> None:
+        """Do it, where the fence holds."""
+        counts = self.counts  # for whatever is called first
+        if self.settled:
+            schedule.settle(lease, self.settled, counts)
+            counts = NOTHING
+        if self.moves:
+            schedule.reschedule(lease, self.moves, counts)
+            counts = NOTHING
+        if self.letters:
+            letters = [(order_id, json.dumps(letter)) for order_id, letter in self.letters.items()]
+            schedule.bury(lease, letters, counts)
+
+
+def plan(
+    results: Mapping[str, Result],
+    settings: Settings,
+    outage: Exception | None,
+    *,
+    counts: Mapping[str, int],
+    now: Callable[[], float],
+    jitter: Callable[[], float],
+) -> Dispositions:
+    """Return what is to be done in the schedule after an attempt. Nothing is changed.
 
     Args:
-        findings: what was found out, by order id.
+        results: of the attempt, by order id.
         settings: the settings.
         outage: the error of a server that ended the attempt.
         counts: what else is to be counted; see `orders.schedule.counters`.
-        now: returns Redis's time.
+        now: returns Redis's time; called at most once.
         jitter: returns a number from 0 to 1, by which retries are spread.
     """
+    planner = _Planner(settings, outage, now, jitter)
+    planned = planner.planned
+    planned.ends = {order_id: planner.add(order_id, result) for order_id, result in results.items()}
+    planned.counts = dict(counts)
+    if planned.settled:
+        expired = len(planned.late_by)
+        planned.counts |= {EXPIRED: expired, CLOSED: len(planned.settled) - expired, **lateness(planned.late_by)}
+    return planned
+
+
+class _Planner:
+    """Disposes of one order after the other."""
 
     def __init__(
-        self,
-        findings: Mapping[str, Finding],
-        settings: Settings,
-        outage: Exception | None,
-        *,
-        counts: Mapping[str, int],
-        now: Callable[[], float],
-        jitter: Callable[[], float],
+        self, settings: Settings, outage: Exception | None, now: Callable[[], float], jitter: Callable[[], float]
     ) -> None:
+        self.planned = Dispositions()
         self._settings = settings
         self._outage = outage
         self._read_clock = now
         self._jitter = jitter
-        self._settled: list[str] = []
-        self._late: list[float] = []
-        self._moves: list[Move] = []
-        self._retried: list[Move] = []
-        """Of the moves, those that count against an order."""
-        self._letters: dict[str, dict[str, Any]] = {}
-        self.ends = {order_id: self._add(order_id, finding) for order_id, finding in findings.items()}
-        """How the attempt ended for each: an `orders.store.Outcome`, what became of it in the schedule, or both."""
-        self._counts = {**counts, **self._counted()}
 
-    def carry_out(self, schedule: Schedule, lease: float) -> None:
-        """Do it, where the fence holds."""
-        counts: Counts = self._counts  # for whatever is called first
-        if self._settled:
-            schedule.settle(lease, self._settled, counts)
-            counts = NOTHING
-        if self._moves:
-            schedule.reschedule(lease, self._moves, counts)
-            counts = NOTHING
-        if self._letters:
-            schedule.bury(lease, [(order_id, json.dumps(letter)) for order_id, letter in self._letters.items()], counts)
-        self._log(lease)
-
-    def _log(self, lease: float) -> None:
-        """Say of each order that failed why it did."""
-        limit = self._settings.max_attempts
-        for move in self._retried:
-            named, why, retry_at = ids.printable(move.order_id), (move.failure or {})["error"], move.due
-            told = about("retried", [move.order_id], lease=lease, attempt=move.attempts, retry_at=retry_at, reason=why)
-            seconds = retry_at - self._now
-            message = "attempt %d of %d at the order %s failed, the next is in %.1f s: %s"
-            logger.warning(message, move.attempts, limit, named, seconds, why, extra=told)
-        for order_id, letter in self._letters.items():
-            named, number, why = ids.printable(order_id), letter["attempts"], letter["reason"]
-            told = about("buried", [order_id], lease=lease, attempt=number, reason=why)
-            logger.error("buried the order %s after attempt %d of %d: %s", named, number, limit, why, extra=told)
-
-    def _counted(self) -> Mapping[str, int]:
-        if not self._settled:
-            return {}
-        expired = len(self._late)
-        return {EXPIRED: expired, CLOSED: len(self._settled) - expired, **lateness(self._late)}
-
-    def _add(self, order_id: str, finding: Finding) -> tuple[str, ...]:
-        """Take down what is to be done with an order; return how the attempt ended for it."""
-        verdict = finding.verdict
+    def add(self, order_id: str, result: Result) -> tuple[str, ...]:
+        """Plan what is done with an order; return how the attempt ended for it."""
+        verdict = result.verdict
         if verdict and verdict.outcome in FINAL:
-            self._settled.append(order_id)
+            self.planned.settled.append(order_id)
             if verdict.outcome is Outcome.EXPIRED:
-                self._late.append(-verdict.wait)
+                self.planned.late_by.append(-verdict.wait)
             return FINAL[verdict.outcome]
-        if finding.answer is Answer.UNKNOWN:
-            return (self._add_unknown(order_id, finding),)
-        number, limit = finding.number, self._settings.max_attempts
+        if result.answer is Answer.UNKNOWN:
+            return (self._ask_again(order_id, result),)
+        number, limit = result.number, self._settings.max_attempts
         found = (verdict.outcome.value,) if verdict and verdict.outcome is not Outcome.DUE else ()
         if verdict and verdict.outcome is Outcome.NOT_DUE:
-            self._moves.append(Move(order_id, verdict.due))
+            self.planned.moves.append(Move(order_id, verdict.due))
             return found
-        if self._outage and not finding.error and number <= limit:
-            self._again(order_id, finding, OUTAGE_BACKOFF, str(self._outage), is_counted=False)
+        if self._outage and not result.error and number <= limit:
+            self._reschedule(order_id, result, OUTAGE_BACKOFF, str(self._outage), is_counted=False)
             return (*found, "postponed")
         if number < limit:
-            self._again(order_id, finding, backoff(number), reason(finding), is_counted=True)
+            self._reschedule(order_id, result, backoff(number), reason(result), is_counted=True)
             return (*found, "retried")
-        return (*found, self._bury(order_id, finding, reason(finding)))
+        return (*found, self._bury(order_id, result, reason(result)))
 
-    def _add_unknown(self, order_id: str, finding: Finding) -> str:
-        """Have the guard asked again. Its not knowing is nobody's failure."""
-        reply = finding.reply
+    def _ask_again(self, order_id: str, result: Result) -> str:
+        """Have the guard asked again. That it does not know is nobody's failure."""
+        reply = result.reply
         if reply is None or not reply.was_asked:
             wait = max(reply.wait if reply else 0.0, BACKOFF)
-            self._again(order_id, finding, wait, reason(finding), is_counted=False)
+            self._reschedule(order_id, result, wait, reason(result), is_counted=False)
             return "postponed"
-        if not finding.is_given_up(self._settings):
-            tries = max(finding.unknown, finding.unanswered)
-            self._again(order_id, finding, backoff(tries), reason(finding), is_counted=False)
+        if not result.is_given_up(self._settings):
+            tries = max(result.unknown, result.unanswered)
+            self._reschedule(order_id, result, backoff(tries), reason(result), is_counted=False)
             return "unknown"
-        return self._bury(order_id, finding, f"{reason(finding)}; it was asked {finding.unknown} times")
+        return self._bury(order_id, result, f"{reason(result)}; it was asked {result.unknown} times")
 
-    def _again(self, order_id: str, finding: Finding, seconds: float, error: str, *, is_counted: bool) -> None:
-        retry_at = self._now + seconds * (1 + self._jitter() / 2)
-        failure: dict[str, Any] = {"error": error, "at": self._now, "retry_at": retry_at}
-        asked = {"unknown": finding.unknown, "unanswered": finding.unanswered}
-        failure |= {name: count for name, count in asked.items() if count}
-        move = Move(order_id, retry_at, finding.number - (not is_counted), failure)
-        self._moves.append(move)
+    def _reschedule(self, order_id: str, result: Result, seconds: float, error: str, *, is_counted: bool) -> None:
+        now = self._now
+        retry_at = now + seconds * (1 + self._jitter() / 2)
+        asked = {"unknown": result.unknown, "unanswered": result.unanswered}
+        failure = {"error": error, "at": now, "retry_at": retry_at, **{name: n for name, n in asked.items() if n}}
+        move = Move(order_id, retry_at, result.number - (not is_counted), failure)
+        self.planned.moves.append(move)
         if is_counted:
-            self._retried.append(move)
+            self.planned.retried.append(move)
 
-    def _bury(self, order_id: str, finding: Finding, why: str) -> str:
-        self._letters[order_id] = {"reason": why, "attempts": finding.number, "buried_at": self._now}
+    def _bury(self, order_id: str, result: Result, why: str) -> str:
+        self.planned.letters[order_id] = {"reason": why, "attempts": result.number, "buried_at": self._now}
         return "buried"
 
     @cached_property
@@ -217,16 +223,30 @@ class Settlement:
         return self._read_clock()
 
 
-def reason(finding: Finding) -> str:
+def log(planned: Dispositions, lease: float, limit: int) -> None:
+    """Log why orders failed, one line for each."""
+    for move in planned.retried:
+        failure = move.failure or {}
+        why, retry_at, shown = failure["error"], move.due, ids.printable(move.order_id)
+        fields = about("retried", [move.order_id], lease=lease, attempt=move.attempts, retry_at=retry_at, reason=why)
+        message = "attempt %d of %d at the order %s failed, the next is in %.1f s: %s"
+        logger.warning(message, move.attempts, limit, shown, retry_at - failure["at"], why, extra=fields)
+    for order_id, letter in planned.letters.items():
+        shown, number, why = ids.printable(order_id), letter["attempts"], letter["reason"]
+        fields = about("buried", [order_id], lease=lease, attempt=number, reason=why)
+        logger.error("buried the order %s after attempt %d of %d: %s", shown, number, limit, why, extra=fields)
+
+
+def reason(result: Result) -> str:
     """Return why an order is not settled, fit for Redis and for a log."""
-    return mask(_reason(finding))[:TOLD]
+    return mask(_reason(result))[:TOLD]
 
 
-def _reason(finding: Finding) -> str:
-    if finding.error:
-        return f"{type(finding.error).__name__}: {finding.error}"
-    if finding.answer is Answer.UNKNOWN and finding.reply:
-        return finding.reply.reason
-    if finding.verdict:
-        return finding.verdict.reason
-    return f"none of {finding.number - 1} attempts came to an end: its process was killed each time"
+def _reason(result: Result) -> str:
+    if result.error:
+        return f"{type(result.error).__name__}: {result.error}"
+    if result.answer is Answer.UNKNOWN and result.reply:
+        return result.reply.reason
+    if result.verdict:
+        return result.verdict.reason
+    return f"none of {result.number - 1} attempts came to an end: its process was killed each time"

@@ -1,4 +1,4 @@
-"""The use cases: what joins the schedule and the store. The only place that knows both."""
+"""The use cases: what an application and a worker do with orders, in the schedule and in the store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from operator import call
 from typing import Any, Self, TypeVar
 
 from orders import ids
@@ -19,10 +20,19 @@ from orders.expiry.dispositions import FINAL
 from orders.expiry.explain import Explanation, explain_order
 from orders.expiry.guard import Guard
 from orders.expiry.reconcile import Reconciled, reconcile
-from orders.hooks import Answer, EventHook, Hooks, HookT
+from orders.hooks import Answer, EventHook, Hooks
 from orders.ids import OrderId
-from orders.schedule import NOT_REMOVED, Lease, Outages, Schedule, connect_schedule
-from orders.store import Joined, OrderStore, Payment, SqlStore, State, after_commit, awaited, without_conflict
+from orders.schedule import NOT_REMOVED, NOT_SCHEDULED, Lease, Outages, Schedule, connect_schedule
+from orders.store import (
+    Joined,
+    OrderStore,
+    Payment,
+    PaymentVerdict,
+    SqlStore,
+    State,
+    Transactions,
+    without_conflict,
+)
 
 T = TypeVar("T")
 
@@ -35,6 +45,7 @@ class OrderExpiry:
         schedule: the sorted set.
         store: the orders table.
         hooks: what the shop adds.
+        transactions: how Redis is told after a commit, by default as in the store's transactions.
         clock: tells from when timeouts count.
         sleep: waits for seconds.
         jitter: a number from 0 to 1, by which retries are spread.
@@ -47,6 +58,7 @@ class OrderExpiry:
         store: OrderStore,
         *,
         hooks: Hooks | None = None,
+        transactions: Transactions | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -57,9 +69,11 @@ class OrderExpiry:
         self.hooks = hooks or Hooks()
         self.outages = Outages()
         """What Redis could not be told of after commits."""
+        self.transactions = transactions or store.transactions
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._jitter = jitter
+        self._retry = partial(without_conflict, sleep=sleep, jitter=jitter)
         self._guard: Guard | None = None
 
     @classmethod
@@ -99,23 +113,23 @@ class OrderExpiry:
     ) -> datetime:
         """Schedule an order's expiry, in one round trip to Redis; see `orders.enqueue`."""
         deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
-        self._put_after([(ids.parse(order_id), deadline)], session)
+        self._schedule([(ids.parse(order_id), deadline)], session)
         return deadline
 
     def enqueue_many(self, pairs: Iterable[tuple[OrderId, datetime | None]], *, session: Joined | None = None) -> int:
         """Schedule many orders; see `orders.enqueue_many`."""
         entries = self.entries(pairs)
-        self._put_after(entries, session)
+        self._schedule(entries, session)
         return len(entries)
 
     def entries(self, pairs: Iterable[tuple[OrderId, datetime | None]]) -> list[tuple[str, datetime]]:
         """Return ids and deadlines as they are scheduled, all of them checked; see `orders.enqueue_many`."""
         return [(ids.parse(order_id), self.deadline(order_id, expires_at=moment)) for order_id, moment in pairs]
 
-    def instants(self, entries: Iterable[tuple[str, datetime]]) -> list[tuple[str, float]]:
+    def due_at(self, entries: Iterable[tuple[str, datetime]]) -> list[tuple[str, float]]:
         """Return with each id when it is due, in Unix seconds: at its deadline, or the grace after it."""
         grace = self.settings.grace
-        return [(member, deadline.timestamp() + grace) for member, deadline in entries]
+        return [(order_id, deadline.timestamp() + grace) for order_id, deadline in entries]
 
     def extend(
         self,
@@ -127,51 +141,40 @@ class OrderExpiry:
         session: Joined | None = None,
     ) -> bool:
         """Give a pending order another deadline, in its row and in the schedule; see `orders.extend`."""
-        member = ids.parse(order_id)
         deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
-        extend = partial(
-            self.store.extend,
-            member,
-            deadline,
-            joined=session,
-            after_commit=lambda known_as: self._put_committed([(known_as, deadline)], session),
-        )
-        return extend() if session is not None else self._without_conflict(extend)
+        extend = partial(self.store.extend, ids.parse(order_id), deadline, session=session)
+        extended = self._run_for(session)(extend)
+        if extended is not None:
+            self._schedule([(extended, deadline)], session)
+        return extended is not None
 
     def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
-        """Mark an order as paid if it is pending, and take it out of the schedule; see `orders.pay`."""
-        pay = partial(
-            self.store.pay, ids.parse(order_id), reference=reference, joined=session, after_commit=self._forget
-        )
-        return pay() if session is not None else self._without_conflict(pay)
+        """Mark an order as paid if it is pending, and remove it from the schedule; see `orders.pay`."""
+        pay = partial(self.store.pay, ids.parse(order_id), reference=reference, session=session)
+        payment = self._run_for(session)(pay)
+        if payment.verdict is not PaymentVerdict.NOT_FOUND:
+            self._settled(payment.order_id, session)
+        return payment
 
     def check(self, order_id: OrderId) -> State:
         """Expire an order here and now if it is overdue; tell what it is. See `orders.check`."""
-        member = ids.parse(order_id)
-        state = self._state(member)
+        order_id = ids.parse(order_id)
+        state = self._state(order_id)
         if state is not State.OVERDUE:
             return state
-        answer = self.guard.ask([member])[member].answer if self.guard else Answer.UNPAID
+        answer = self.guard.ask([order_id])[order_id].answer if self.guard else Answer.UNPAID
         if answer is Answer.UNKNOWN:
             return state
         decide = self.store.settle_paid if answer is Answer.PAID else self.store.expire
-        verdict = self._without_conflict(lambda: decide([member]))[member]
+        verdict = self._run_for(None)(partial(decide, [order_id]))[order_id]
         if verdict.outcome in FINAL:
-            self._forget(member)
-        return self._state(member)
+            self._settled(order_id, None)
+        return self._state(order_id)
 
     def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
-        """Take an order out of the schedule; see `orders.remove`."""
-        member = ids.parse(order_id)
-        if session is None:
-            return self.schedule.remove([member]) > 0
-        removed: list[int] = []
-
-        def take_out() -> None:
-            with self.outages.forgiven([member], NOT_REMOVED):
-                removed.append(self.schedule.remove([member]))
-
-        self._follow(session, take_out)
+        """Remove an order from the schedule; see `orders.remove`."""
+        order_id, removed = ids.parse(order_id), list[int]()
+        self._tell(lambda: removed.append(self.schedule.remove([order_id])), [order_id], session, NOT_REMOVED)
         return sum(removed) > 0
 
     def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
@@ -196,7 +199,7 @@ class OrderExpiry:
         order_ids = list(order_ids)
         attempt = self.attempt(Lease(lease, shard))
         attempt.start(order_ids)
-        self.run(attempt)
+        attempt.run()
         return attempt.end(order_ids)
 
     def attempt(self, lease: Lease) -> Attempt:
@@ -210,10 +213,6 @@ class OrderExpiry:
             sleep=self._sleep,
             jitter=self._jitter,
         )
-
-    def run(self, attempt: Attempt) -> None:
-        """Carry out an attempt that was started; see `orders.expiry.Attempt.run`."""
-        attempt.run()
 
     def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Deliver events to the handlers; see `orders.expiry.deliver.deliver`."""
@@ -262,7 +261,7 @@ class OrderExpiry:
     def guard(self) -> Guard | None:
         """The shop's guard with its breaker, if it has one by now."""
         if self._guard is None and self.hooks.guard_hook:
-            self._guard = Guard(self._in_thread(self.hooks.guard_hook), self.settings)
+            self._guard = Guard(self.transactions.in_thread(self.hooks.guard_hook), self.settings)
         return self._guard
 
     @guard.setter
@@ -270,46 +269,36 @@ class OrderExpiry:
         self._guard = guard
 
     def _event_hooks(self) -> Sequence[EventHook]:
-        return self.hooks.event_hooks
+        hooks = self.hooks.event_hooks
+        return hooks if self.settings.events_parallel == 1 else list(map(self.transactions.in_thread, hooks))
 
-    def _in_thread(self, hook: HookT) -> HookT:
-        """Return what calls a hook in a thread of its own: a framework may have something to tidy up there."""
-        return hook
-
-    def _state(self, member: str) -> State:
-        row = self.store.row(member)
+    def _state(self, order_id: str) -> State:
+        row = self.store.row(order_id)
         return row.state if row else State.MISSING
 
-    def _put_after(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
-        """Schedule ids: at once or, with a session, once its transaction has been committed."""
-        if session is None:
-            self._put(entries)
-        else:
-            self._follow(session, lambda: self._put_committed(entries, session))
+    def _run_for(self, session: Joined | None) -> Callable[[Callable[[], T]], T]:
+        """Return what runs a transaction: again after a conflict, unless that undid the caller's work too."""
+        return call if self.transactions.is_joined(session) else self._retry
 
-    def _put_committed(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
-        """Schedule ids whose deadlines have been committed; if Redis fails, in a transaction of our own, raise."""
-        if session is None:
-            self._put(entries)
-        else:
-            with self.outages.forgiven([member for member, _ in entries]):
-                self._put(entries)
+    def _schedule(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
+        order_ids = [order_id for order_id, _ in entries]
+        self._tell(lambda: self.schedule.enqueue(self.due_at(entries)), order_ids, session, NOT_SCHEDULED)
 
-    def _put(self, entries: Iterable[tuple[str, datetime]]) -> None:
-        self.schedule.enqueue(self.instants(entries))
+    def _tell(
+        self, tell: Callable[[], object], order_ids: Sequence[str], session: Joined | None, consequence: str
+    ) -> None:
+        """Tell Redis something about orders: at once or, in a transaction of the caller's, once that is committed."""
+        forgiving = self.transactions.forgives(session)
+        self.transactions.after_commit(session, self._forgiven(tell, order_ids, consequence) if forgiving else tell)
 
-    def _forget(self, member: str) -> None:
-        """Take an order out of the schedule whose row is final. If Redis fails, a worker does it at the deadline."""
-        with self.outages.forgiven([member], NOT_REMOVED):
-            self.schedule.remove([member])
+    def _settled(self, order_id: str, session: Joined | None) -> None:
+        """Remove an order whose row is final from the schedule. If Redis fails, a worker does that at the deadline."""
+        remove = partial(self.schedule.remove, [order_id])
+        self.transactions.after_commit(session, self._forgiven(remove, [order_id], NOT_REMOVED))
 
-    def _follow(self, session: Joined, tell: Callable[[], object]) -> None:
-        """Tell Redis something once the transaction has been committed; at once if none is open."""
-        connection = awaited(session)
-        if connection is None:
-            tell()
-        else:
-            after_commit(connection, tell)
+    def _forgiven(self, tell: Callable[[], object], order_ids: Sequence[str], consequence: str) -> Callable[[], None]:
+        def try_to_tell() -> None:
+            with self.outages.forgiven(order_ids, consequence):
+                tell()
 
-    def _without_conflict(self, call: Callable[[], T]) -> T:
-        return without_conflict(call, sleep=self._sleep, jitter=self._jitter)
+        return try_to_tell

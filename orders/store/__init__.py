@@ -6,10 +6,11 @@ from orders.store.engine import MYSQL, create_engine
 from orders.store.orders_table import IdType
 from orders.store.outbox import Outbox
 from orders.store.outcomes import Outcome, Payment, PaymentVerdict, Pending, Postponed, Row, State, Verdict
-from orders.store.port import Joined, OrderStore
+from orders.store.port import Joined, OrderStore, Transactions
 from orders.store.sql_errors import judge
 from orders.store.sql_store import SqlStore
-from orders.store.unit_of_work import Tables, Work
+from orders.store.transactions import SqlTransactions
+from orders.store.unit_of_work import Tables
 
 __all__ = [
     "MYSQL",
@@ -24,10 +25,11 @@ __all__ = [
     "Postponed",
     "Row",
     "SqlStore",
+    "SqlTransactions",
     "State",
     "Tables",
+    "Transactions",
     "Verdict",
-    "Work",
     "after_commit",
     "awaited",
     "create_engine",

@@ -1,10 +1,8 @@
-"""Connections, transactions and the clock of a database, and what its errors mean."""
+"""Engines fit for workers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,7 +11,6 @@ from sqlalchemy import event, exc
 
 from orders.config import mask
 from orders.errors import ConfigError
-from orders.store.sql_errors import translated
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a SQLite connection waits for another's write."""
@@ -27,7 +24,9 @@ MYSQL = {"mysql", "mariadb"}
 TRUSTED = 1.0
 """Seconds after its last use in which a connection is not tested: a test takes as long as an update."""
 
-_READING = "orders_reading"
+READING = "orders_reading"
+"""The execution option of a transaction that will not write."""
+
 _GIVEN_BACK = "orders_given_back"
 
 
@@ -61,21 +60,6 @@ def create_engine(url: str) -> sa.Engine:
     return engine
 
 
-@contextmanager
-def transaction(engine: sa.Engine, *, reading: bool = False) -> Iterator[sa.Connection]:
-    """Yield a connection in a transaction, which is committed at the end.
-
-    Raises:
-        StoreError: the database failed; nothing has changed.
-    """
-    with (
-        translated(engine.url),
-        engine.connect().execution_options(**{_READING: reading}) as connection,
-        connection.begin(),
-    ):
-        yield connection
-
-
 def _note_the_time(_: object, record: Any) -> None:
     record.info[_GIVEN_BACK] = time.monotonic()
 
@@ -104,5 +88,5 @@ def _prepare_mysql(connection: Any, _: object) -> None:
 
 def _begin_immediate(connection: sa.Connection) -> None:
     # Taking the write lock first waits for other writers; upgrading a read lock later fails at once.
-    reading = connection.get_execution_options().get(_READING)
+    reading = connection.get_execution_options().get(READING)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

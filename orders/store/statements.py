@@ -7,7 +7,7 @@ it from pending to paid only if it is pending. The database runs one of them fir
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -44,11 +44,12 @@ class Statements:
 
         The seconds are those of the clock that decides what is due.
         """
-        orders, grace, told = self.orders, self.grace, [self._seconds_since_deadline]
+        orders, grace = self.orders, self.grace
         if self.dialect.update_returning:
-            changed: Sequence[Any] = connection.execute(self._expiry, {KEYS: keys}).all()
+            changed: Iterable[Any] = connection.execute(self._expiry, {KEYS: keys})
         else:
-            changed = self._change(connection, keys, orders.expired, *self._may_expire, told=told)
+            conditions, also = (self._is_pending, self._is_due), [self._seconds_since_deadline]
+            changed = self._change_locked(connection, keys, orders.expired, *conditions, also=also)
         return {orders.normal(key): seconds - grace for key, seconds in changed}
 
     def pay(
@@ -67,12 +68,17 @@ class Statements:
             in_time: only those whose deadline has not passed.
             only_if: another condition.
         """
-        conditions = [self._is_pending]
+        orders, conditions = self.orders, [self._is_pending]
         if in_time:
-            conditions.append(sa.or_(self.orders.deadline.is_(None), sa.not_(self._is_due)))
+            conditions.append(sa.or_(orders.deadline.is_(None), sa.not_(self._is_due)))
         if only_if is not None:
             conditions.append(only_if)
-        return {self.orders.normal(key) for (key,) in self._change(connection, keys, self.orders.paid, *conditions)}
+        if self.dialect.update_returning:
+            update = sa.update(orders.table).values({orders.status: orders.paid}).where(self._among(keys), *conditions)
+            changed: Iterable[Any] = connection.execute(update.returning(orders.id))
+        else:
+            changed = self._change_locked(connection, keys, orders.paid, *conditions)
+        return {orders.normal(key) for (key,) in changed}
 
     def revive(self, connection: sa.Connection, key: Any) -> None:
         """Change a row from expired to paid."""
@@ -150,24 +156,23 @@ class Statements:
         seconds = connection.execute(overdue.order_by(orders.deadline, orders.id).limit(1)).scalar()
         return None if seconds is None else float(seconds) - self.grace
 
-    def _change(
+    def _change_locked(
         self,
         connection: sa.Connection,
         keys: Sequence[Any],
         status: object,
         *conditions: sa.ColumnElement[bool],
-        told: Sequence[sa.ColumnElement[Any]] = (),
+        also: Sequence[sa.ColumnElement[Any]] = (),
     ) -> Sequence[Any]:
-        """Give rows another status under conditions, by one statement; return of those changed the key, and *told*."""
+        """Give rows another status under conditions; return of those changed the key and these columns.
+
+        For MySQL, whose updates return nothing: lock the rows first, by the same conditions.
+        """
         orders = self.orders
-        are_meant = [self._among(keys), *conditions]
-        update = sa.update(orders.table).values({orders.status: status})
-        if self.dialect.update_returning:
-            return connection.execute(update.where(*are_meant).returning(orders.id, *told)).all()
-        # MySQL returns nothing from an update: lock the rows first, by the same conditions.
-        select = sa.select(orders.id, *told).where(*are_meant).order_by(orders.id).with_for_update()
-        locked = connection.execute(select).all()
+        select = sa.select(orders.id, *also).where(self._among(keys), *conditions).order_by(orders.id)
+        locked = connection.execute(select.with_for_update()).all()
         if locked:
+            update = sa.update(orders.table).values({orders.status: status})
             connection.execute(update.where(orders.id.in_([key for key, *_ in locked])))
         return locked
 
@@ -176,11 +181,8 @@ class Statements:
         """The update of `expire_due`, made once: that takes half as long as the driver takes for 500 rows."""
         orders = self.orders
         update = sa.update(orders.table).values({orders.status: orders.expired})
-        return update.where(self._among(KEYS), *self._may_expire).returning(orders.id, self._seconds_since_deadline)
-
-    @cached_property
-    def _may_expire(self) -> Sequence[sa.ColumnElement[bool]]:
-        return self._is_pending, self._is_due
+        update = update.where(self._among(KEYS), self._is_pending, self._is_due)
+        return update.returning(orders.id, self._seconds_since_deadline)
 
     @cached_property
     def _judged(self) -> Sequence[sa.ColumnElement[Any]]:

@@ -1,14 +1,13 @@
 """What happens to orders in one transaction: the change of state, the shop's hooks, the events.
 
-The locks are taken in this order: the orders' rows, by one statement; then what the hooks lock; then nothing. A
-transaction of the shop's own that changes an order and, say, its stock does well to keep to it.
+Locks are taken in this order: the orders' rows, by one statement; then what the hooks lock; then nothing. A transaction
+of the shop's own that changes an order and, say, its stock should keep to it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from orders import ids
+from orders.errors import InvalidOrderId
 from orders.events import Event, EventKind
 from orders.hooks import Hooks
 from orders.logs import about
 from orders.store import caller_transaction
 from orders.store.outbox import Outbox
-from orders.store.outcomes import Payment, PaymentVerdict, State
+from orders.store.outcomes import Outcome, Payment, PaymentVerdict, State, Verdict
 from orders.store.payments import Money
-from orders.store.port import Joined
-from orders.store.statements import Statements
+from orders.store.port import Joined, Transactions
+from orders.store.statements import MISSING, Statements
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -44,71 +44,80 @@ class Tables:
         """Return an id as the id column holds it; see `orders.store.orders_table.OrdersTable.key`."""
         return self.orders.orders.key(order_id)
 
-    def member(self, key: Any) -> str:
+    def order_id(self, key: Any) -> str:
         """Return the id of a row as the schedule names it."""
         return self.orders.orders.member(key)
 
 
 @dataclass(frozen=True)
-class Work:
-    """One transaction, ours or the caller's."""
+class UnitOfWork:
+    """One transaction: ours, or the caller's."""
 
     connection: sa.Connection
     tables: Tables
     settings: Settings
     hooks: Hooks
-    joined: Joined | None = None
+    transactions: Transactions
+    session: Joined | None
     """The caller's session or connection, if the transaction is the caller's."""
-    following: list[Callable[[], None]] = field(default_factory=list)
+    to_python: Callable[[Any], Any]
+    """Turns an id as the column holds it into one as hooks know it."""
+    after_commit: list[Callable[[], object]] = field(default_factory=list)
     """What is to be called after the commit."""
 
-    def expire(self, keys: Sequence[Any]) -> Mapping[Any, float]:
-        """Expire rows that are pending and due, and call the hooks with those; return for how long they were due."""
-        expired = self.tables.orders.expire_due(self.connection, keys)
-        if expired:
-            ordered = sorted(expired)
-            if self.hooks.expire_hooks:
-                with self._given() as given:
-                    for hook in self.hooks.expire_hooks:
-                        hook(given, [self._known(key) for key in ordered])
-            self._record(map(self.tables.member, ordered), EventKind.EXPIRED, {})
-        return expired
+    def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Expire orders that are pending and due, and call the hooks with those; tell what became of each."""
+        keys, verdicts = self._keys(order_ids)
+        late_by = self.tables.orders.expire_due(self.connection, sorted(set(keys.values())))
+        self._expired(late_by)
+        return {**verdicts, **self._verdicts(keys, Outcome.EXPIRED, late_by)}
 
-    def settle_paid(self, keys: Sequence[Any]) -> set[Any]:
-        """Mark pending rows as paid, because the guard says so; return their keys."""
-        paid = self.tables.orders.pay(self.connection, keys)
-        self._record(map(self.tables.member, sorted(paid)), EventKind.PAID, {"by": "guard"})
-        return paid
+    def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Mark pending orders as paid, because the guard says so; tell what became of each."""
+        keys, verdicts = self._keys(order_ids)
+        paid = self.tables.orders.pay(self.connection, sorted(set(keys.values())))
+        self._record(map(self.tables.order_id, sorted(paid)), EventKind.PAID, {"by": "guard"})
+        return {**verdicts, **self._verdicts(keys, Outcome.PAID, dict.fromkeys(paid, 0.0))}
 
-    def extend(self, order_id: str, deadline: datetime, after_commit: Callable[[str], None] | None) -> bool:
-        """Give a pending order another deadline; tell whether it was pending."""
+    def look(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Tell what may become of each order; change nothing."""
+        keys, verdicts = self._keys(order_ids)
+        found = self.tables.orders.look(self.connection, list(set(keys.values())), at_rest=True)
+        return {**verdicts, **{order_id: found.get(key, MISSING) for order_id, key in keys.items()}}
+
+    def extend(self, order_id: str, deadline: datetime) -> str | None:
+        """Give a pending order another deadline; return its id as the schedule names it, None if it was not pending."""
         key = self.tables.key(order_id)
         if not self.tables.orders.extend(self.connection, key, deadline):
-            return False
-        self._record([self.tables.member(key)], EventKind.EXTENDED, {"deadline": deadline.isoformat()})
-        self._finish(key, after_commit)
-        return True
+            return None
+        order_id = self.tables.order_id(key)
+        self._record([order_id], EventKind.EXTENDED, {"deadline": deadline.isoformat()})
+        self._refresh(key)
+        return order_id
 
-    def pay(self, order_id: str, reference: str | None, after_commit: Callable[[str], None] | None) -> Payment:
+    def pay(self, order_id: str, reference: str | None) -> Payment:
         """Mark an order as paid if it is pending; tell what became of the payment."""
         key = self.tables.key(order_id)
-        payment = self._pay(key, reference)
-        if payment.verdict is not PaymentVerdict.NOT_FOUND:
-            self._finish(key, after_commit)
-        return payment
-
-    def _pay(self, key: Any, reference: str | None) -> Payment:
-        order_id, strict = self.tables.member(key), self.settings.strict
+        order_id, strict = self.tables.order_id(key), self.settings.strict
         never_refused = ~self.tables.outbox.has_refused(order_id) if self.tables.outbox else None
         if self.tables.orders.pay(self.connection, [key], in_time=strict, only_if=never_refused):
-            return self._accept(order_id, reference)
-        # It was not to be paid then. With its row locked, what it is now it stays until we commit.
+            payment = self._accept(order_id, reference)
+        else:
+            payment = self._pay_locked(key, reference)
+        if payment.verdict is not PaymentVerdict.NOT_FOUND:
+            self._refresh(key)
+        return payment
+
+    def _pay_locked(self, key: Any, reference: str | None) -> Payment:
+        """Decide about a payment that the update did not accept. The locked row stays what it is until we commit."""
+        order_id = self.tables.order_id(key)
         row = self.tables.orders.row(self.connection, key, lock=True)
         if row is None:
             return Payment(order_id, PaymentVerdict.NOT_FOUND)
         money = Money(order_id, reference, self._payments(order_id))
         if row.is_pending and not money.was_refused:
-            if strict and self.expire([key]):
+            if self.settings.strict and (late_by := self.tables.orders.expire_due(self.connection, [key])):
+                self._expired(late_by)
                 return self._refuse(key, money, State.EXPIRED, row.status)
             if self.tables.orders.pay(self.connection, [key]):
                 return self._accept(order_id, reference)
@@ -120,72 +129,85 @@ class Work:
 
     def _refuse(self, key: Any, money: Money, state: State, status: str) -> Payment:
         """Decide about money for an order that does not take it."""
+        details = _about(money.reference)
         may_revive = state is State.EXPIRED and not money.was_refused and not money.was_accepted
         if may_revive and self._revive(key):
-            self._record([money.order_id], EventKind.REVIVED, _about(money.reference))
+            self._record([money.order_id], EventKind.REVIVED, details)
             payment = Payment(money.order_id, PaymentVerdict.ACCEPTED, was_revived=True)
-            self.following.append(partial(_log, payment, _about(money.reference)))
+            self.after_commit.append(partial(_log, payment, details))
             return payment
         payment = money.judge(state, is_cancelled=status.rstrip() in self.settings.cancelled)
-        if payment.refund_key and not money.was_refused:
-            facts = {"verdict": payment.verdict.value, "refund_key": payment.refund_key, **_about(money.reference)}
-            self._record([money.order_id], EventKind.LATE_PAYMENT, facts)
-            self.following.append(partial(_log, payment, facts))
         if self.tables.outbox and money.accepted and money.names_the_accepted:
-            self.tables.outbox.add(self.connection, money.accepted, _about(money.reference))
+            self.tables.outbox.add(self.connection, money.accepted, details)
+        if payment.refund_key and not money.was_refused:
+            details = {"verdict": payment.verdict.value, "refund_key": payment.refund_key, **details}
+            self._record([money.order_id], EventKind.LATE_PAYMENT, details)
+            self.after_commit.append(partial(_log, payment, details))
         return payment
 
     def _payments(self, order_id: str) -> Sequence[Event]:
         return self.tables.outbox.payments(self.connection, order_id) if self.tables.outbox else []
 
     def _revive(self, key: Any) -> bool:
-        """Have the shop take its stock again; if it does, mark the expired order as paid."""
+        """Ask the shop to take its stock again; if it does, mark the expired order as paid."""
         hook = self.hooks.late_payment_hook
         if hook is None:
             return False
-        with self._given() as given, self._savepoint(given) as undo:
-            if hook(given, self._known(key)):
+        hook_argument = self.transactions.hook_argument(self.session, self.connection)
+        with hook_argument as argument, self.transactions.savepoint(argument) as undo:
+            if hook(argument, self.to_python(key)):
                 self.tables.orders.revive(self.connection, key)
                 return True
             undo()  # what it took before it found too little
         return False
 
-    @contextmanager
-    def _given(self) -> Iterator[Any]:
-        """Yield what hooks are given to work with in this transaction."""
-        with caller_transaction.session_of(self.joined, self.connection) as session:
-            yield session
-
-    @contextmanager
-    def _savepoint(self, given: Any) -> Iterator[Callable[[], None]]:
-        """Yield what undoes all that happens in here."""
-        with given.begin_nested() as nested:
-            yield nested.rollback
-
-    def _known(self, key: Any) -> Any:
-        """Return an id as hooks know it."""
-        return key
+    def _expired(self, keys: Iterable[Any]) -> None:
+        """Do what belongs to the expiry of these rows: the shop's hooks, and an event for each."""
+        ordered = sorted(keys)
+        if ordered and self.hooks.expire_hooks:
+            with self.transactions.hook_argument(self.session, self.connection) as argument:
+                for hook in self.hooks.expire_hooks:
+                    hook(argument, [self.to_python(key) for key in ordered])
+        self._record(map(self.tables.order_id, ordered), EventKind.EXPIRED, {})
 
     def _record(self, order_ids: Iterable[str], kind: EventKind, data: Mapping[str, Any]) -> None:
-        if self.tables.outbox:
-            self.tables.outbox.record(self.connection, list(order_ids), kind, data)
+        if self.tables.outbox and (recorded := list(order_ids)):
+            self.tables.outbox.record(self.connection, recorded, kind, data)
 
-    def _finish(self, key: Any, after_commit: Callable[[str], None] | None) -> None:
-        caller_transaction.refresh(self.joined, self.tables.orders.orders.table.name, key)
-        if after_commit:
-            self.following.append(partial(after_commit, self.tables.member(key)))
+    def _refresh(self, key: Any) -> None:
+        caller_transaction.refresh(self.session, self.tables.orders.orders.table.name, key)
+
+    def _keys(self, order_ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Verdict]]:
+        """Return ids as the id column holds them, and the verdict on those that it cannot hold."""
+        keys: dict[str, Any] = {}
+        verdicts: dict[str, Verdict] = {}
+        for order_id in order_ids:
+            try:
+                keys[order_id] = self.tables.key(order_id)
+            except InvalidOrderId as error:
+                verdicts[order_id] = Verdict(Outcome.INVALID, reason=str(error))
+        return keys, verdicts
+
+    def _verdicts(self, keys: Mapping[str, Any], outcome: Outcome, late_by: Mapping[Any, float]) -> dict[str, Verdict]:
+        """Return the verdict on each: this outcome for rows that were changed, what the others are instead."""
+        others = keys.values() - late_by.keys()
+        found = self.tables.orders.look(self.connection, list(others), at_rest=False) if others else {}
+        return {
+            order_id: Verdict(outcome, 0.0, -late_by[key]) if key in late_by else found.get(key, MISSING)
+            for order_id, key in keys.items()
+        }
 
 
-def _log(payment: Payment, facts: Mapping[str, str]) -> None:
-    """Say that money came late, once that has been committed."""
-    named = ids.printable(payment.order_id)
+def _log(payment: Payment, details: Mapping[str, str]) -> None:
+    """Log that money came late, once that is committed."""
+    shown = ids.printable(payment.order_id)
     if payment.was_revived:
-        told = about("revived", [payment.order_id], **facts)
-        logger.info("the order %s was expired, and is paid after all", named, extra=told)
+        fields = about("revived", [payment.order_id], **details)
+        logger.info("the order %s was expired, and is paid after all", shown, extra=fields)
         return
-    told = about("late_payment", [payment.order_id], **facts)
+    fields = about("late_payment", [payment.order_id], **details)
     message = "a payment of the order %s is %s: refund it with the idempotency key %s"
-    logger.warning(message, named, payment.verdict.value, payment.refund_key, extra=told)
+    logger.warning(message, shown, payment.verdict.value, payment.refund_key, extra=fields)
 
 
 def _about(reference: str | None) -> dict[str, str]:

@@ -57,7 +57,7 @@ class Group:
         elif not self._error:
             self._has_run = True
             try:
-                orders.current().run(self._attempt)
+                self._attempt.run()
             except BaseException as error:
                 self._error = error
                 raise

@@ -153,7 +153,7 @@ def test_a_bug_is_the_failure_of_each(shop: Shop, monkeypatch: pytest.MonkeyPatc
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(shop.expiry, "run", fail)
+    monkeypatch.setattr("orders.expiry.attempt.Attempt.run", fail)
     shop.place("1", "2")
     outcomes = run(shop, "1", "2")
     assert [type(cast("group.Outcome", outcome)[1].exception) for outcome in outcomes] == [ZeroDivisionError] * 2

@@ -110,7 +110,8 @@ def test_reconciling_uses_the_index(shop: Shop) -> None:
         connection.execute(sa.text({"mysql": "ANALYZE TABLE orders"}.get(dialect, "ANALYZE")))
     # when two pages are read
     statements: list[tuple[str, Any]] = []
-    sa.event.listen(shop.store._engine, "before_cursor_execute", lambda *args: statements.append((args[2], args[3])))
+    engine = shop.store.transactions.engine  # type: ignore[attr-defined]
+    sa.event.listen(engine, "before_cursor_execute", lambda *args: statements.append((args[2], args[3])))
     first = shop.store.pending(overdue=10, after=None, limit=3)
     shop.store.pending(overdue=10, after=first[-1], limit=3)
     # then the database reads them off the index, in order

@@ -421,3 +421,19 @@ def test_a_driver_that_is_not_installed_is_named(settings: Settings) -> None:
     store = SqlStore(settings.model_copy(update={"database_url": "postgresql+pg8000://shop:s3cret@db/shop"}))
     with pytest.raises(ConfigError, match=r"ORDERS_DATABASE_URL is 'postgresql\+pg8000://shop:\*\*\*@db/shop'.*driver"):
         store.check()
+
+
+def test_closing_a_store_that_was_never_used_connects_to_nothing(settings: Settings) -> None:
+    SqlStore(settings.model_copy(update={"database_url": "mysql+absent://localhost/shop"})).close()
+
+
+def test_closing_a_store_leaves_the_applications_engine_alone(tmp_path: Path, settings: Settings) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    closed: list[object] = []
+    sa.event.listen(engine, "close", lambda connection, _: closed.append(connection))
+    store = SqlStore(settings, engine=engine)
+    store.create_table("text")
+    store.close()
+    assert closed == []
+    engine.dispose()
+    assert len(closed) == 1

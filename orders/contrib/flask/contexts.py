@@ -12,23 +12,43 @@ from sqlalchemy.orm import Session
 from orders.hooks import Hooks
 
 if TYPE_CHECKING:
-    from orders.contrib.flask.state import Database
+    from flask_sqlalchemy import SQLAlchemy
 
 
-def share(shop: Hooks, app_hooks: Hooks, app: Flask, database: Database | None) -> None:
-    """Have *app_hooks* be the shop's hooks, each to be called in the context of one app."""
+def share(shop: Hooks, app_hooks: Hooks, app: Flask) -> None:
+    """Make *app_hooks* the shop's hooks, those without a session each in the context of one app.
 
-    def plain(function: Callable[..., Any] | None) -> Any:
+    Those with a session are called in the context of `session_context`.
+    """
+
+    def in_context(function: Callable[..., Any] | None) -> Any:
         return function and _InContext(function, app)
 
-    def joined(function: Callable[..., Any] | None) -> Any:
-        return function and _InTransaction(function, app, database)
+    app_hooks.expire_hooks[:] = shop.expire_hooks
+    app_hooks.late_payment_hook = shop.late_payment_hook
+    app_hooks.event_hooks[:] = map(in_context, shop.event_hooks)
+    app_hooks.guard_hook = in_context(shop.guard_hook)
+    app_hooks.rule = in_context(shop.rule)
 
-    app_hooks.expire_hooks[:] = map(joined, shop.expire_hooks)
-    app_hooks.event_hooks[:] = map(plain, shop.event_hooks)
-    app_hooks.late_payment_hook = joined(shop.late_payment_hook)
-    app_hooks.guard_hook = plain(shop.guard_hook)
-    app_hooks.rule = plain(shop.rule)
+
+@contextmanager
+def session_context(app: Flask, db: SQLAlchemy | None, session: Session) -> Iterator[None]:
+    """Have a context of the app in here in which ``db.session`` is this session."""
+    registry: Any = None if db is None else db.session.registry
+    if registry and is_current(app) and registry.has() and registry() is session:
+        yield  # a payment that has joined db.session
+        return
+    with app.app_context():
+        if registry is None:
+            yield
+            return
+        # Models, queries and helpers that use db.session would otherwise work in a transaction of their own, which
+        # waits for the locks of this one.
+        registry.set(session)
+        try:
+            yield
+        finally:
+            registry.clear()  # so that the end of the context does not close the session
 
 
 def is_current(app: Flask) -> bool:
@@ -48,36 +68,3 @@ class _InContext:
             return self._function(*arguments)
         with self._app.app_context():
             return self._function(*arguments)
-
-
-class _InTransaction:
-    """A hook that is given a session: in a context in which ``db.session`` is that session."""
-
-    def __init__(self, function: Callable[..., Any], app: Flask, database: Database | None) -> None:
-        self._function = function
-        self._app = app
-        self._db = database.db if database else None
-        self._to_python = database.to_python if database else lambda key: key
-
-    def __call__(self, session: Session, about: Any) -> Any:
-        known = [self._to_python(key) for key in about] if isinstance(about, list) else self._to_python(about)
-        with self._context(session):
-            return self._function(session, known)
-
-    @contextmanager
-    def _context(self, session: Session) -> Iterator[None]:
-        registry: Any = None if self._db is None else self._db.session.registry
-        if registry and is_current(self._app) and registry.has() and registry() is session:
-            yield  # a payment that has joined db.session
-            return
-        with self._app.app_context():
-            if registry is None:
-                yield
-                return
-            # Models, queries and helpers that use db.session would otherwise work in a transaction of their own,
-            # which waits for the locks of this one.
-            registry.set(session)
-            try:
-                yield
-            finally:
-                registry.clear()  # so that the end of the context does not close the session

@@ -220,7 +220,7 @@ class Orders:
 
     def _share(self, app: Flask) -> None:
         state = state_of(app)
-        contexts.share(self._hooks, state.expiry.hooks, app, state.database)
+        contexts.share(self._hooks, state.expiry.hooks, app)
 
     def _state(self, app: Flask | None = None) -> AppState:
         state = state_of(app)

@@ -95,7 +95,10 @@ class AppState:
         database = Database.of(app, db, model)
         read = settings.read(app.config, engine=database.engine if database else None, model=model)
         hooks = Hooks()
-        store = SqlStore(read, hooks=hooks, engine=database.for_workers if database else None)
+        db, engine = (database.db, database.for_workers) if database else (None, None)
+        own = transactions.FlaskTransactions(app, read.database_url, db, engine)
+        to_python = database.to_python if database else lambda key: key
+        store = SqlStore(read, hooks=hooks, transactions=own, to_python=to_python)
         if database:
             transactions.watch(database.engine)
         expiry = OrderExpiry(read, connect_schedule(read), store, hooks=hooks)

@@ -1,19 +1,23 @@
-"""What the transaction of ``db.session`` has written, and how the use cases join it."""
+"""Transactions on Flask-SQLAlchemy's engine, and how the use cases join that of ``db.session``."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import sqlalchemy as sa
+from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from orders.store import Joined
+from orders.contrib.flask.contexts import session_context
+from orders.store import Joined, SqlTransactions
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
@@ -23,6 +27,28 @@ _READS = re.compile(r"\s*(SELECT|SHOW|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK|
 
 _watched: WeakSet[sa.Engine] = WeakSet()
 _forking: WeakSet[sa.Engine] = WeakSet()
+
+
+class FlaskTransactions(SqlTransactions):
+    """Transactions in which hooks are called in the app's context, with ``db.session`` on the same connection.
+
+    Args:
+        app: the app.
+        url: of the database, if there is no engine for it.
+        db: the Flask-SQLAlchemy extension, if orders are in one of its databases.
+        engine: its engine, unless workers need one of their own.
+    """
+
+    def __init__(self, app: Flask, url: str, db: SQLAlchemy | None, engine: sa.Engine | None) -> None:
+        super().__init__(url, engine)
+        self._app = app
+        self._db = db
+
+    @contextmanager
+    def hook_argument(self, session: Joined | None, connection: sa.Connection) -> Iterator[Session]:
+        """Yield the session."""
+        with super().hook_argument(session, connection) as given, session_context(self._app, self._db, given):
+            yield given
 
 
 def watch(engine: sa.Engine) -> None:

@@ -13,7 +13,8 @@ from django.db import connections
 from django.test import override_settings
 
 from orders.contrib.django import conf
-from orders.contrib.django.store import DjangoStore, time_zone_problem
+from orders.contrib.django.store import DjangoStore
+from orders.contrib.django.transactions import time_zone_problem
 from orders.errors import ConfigError, SchemaError
 from tests.contrib.django import adapter as adapters
 from tests.contrib.django.conftest import Project

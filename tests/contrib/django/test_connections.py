@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from orders.contrib.django import bridge
+from orders.hooks import Answer
 from tests.contrib.django.conftest import Project, claim_and_expire
 from tests.contrib.django.shop.models import Item, Product
 
@@ -93,6 +94,26 @@ def test_a_kept_connection_that_has_died_is_replaced(
             assert cursor.fetchone() == (1,)
     assert opened.count(project.alias) == 2
     expiry.close()
+
+
+@IN_ALL
+@pytest.mark.parametrize("is_operator", [False, True], ids=["application", "operator"])
+def test_a_guards_thread_leaves_no_connection_open(project: Project, *, is_operator: bool) -> None:
+    # given a guard that looks something up, in a thread of its own
+    expiry, used = project.expiry(), list[BaseDatabaseWrapper]()
+
+    @project.hooks.guard
+    def guard(order_id: str) -> Answer:
+        Product.objects.using(project.alias).count()
+        used.append(connections[project.alias])
+        return Answer.UNPAID
+
+    order = project.place(expiry)
+    # when an application or an operator checks an overdue order
+    (expiry.at_once if is_operator else expiry).check(order.pk)
+    # then that thread's connection is closed
+    assert project.status(order) == "expired"
+    assert [connection.connection for connection in used] == [None]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -72,7 +72,7 @@ def test_no_second_pool_is_opened(db: SQLAlchemy, order: type[Any]) -> None:
     db.init_app(app)
     Orders(app, model=order)
     with app.app_context():
-        assert app.extensions["orders"].store._engine is db.engine
+        assert app.extensions["orders"].store.transactions.engine is db.engine
 
 
 def test_the_database_is_the_one_of_the_models_bind_key(db: SQLAlchemy) -> None:

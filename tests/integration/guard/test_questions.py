@@ -120,7 +120,7 @@ def test_no_transaction_is_open_while_the_guard_is_asked(shop: Shop) -> None:
 
     @shop.hooks.guard
     def pays(order_id: str) -> Answer:
-        in_use.append(shop.store._engine.pool.checkedout())  # type: ignore[attr-defined]
+        in_use.append(shop.store.transactions.engine.pool.checkedout())  # type: ignore[attr-defined]
         assert shop.update_if_pending(order_id, status="paid")
         return Answer.UNPAID
 
