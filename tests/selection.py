@@ -37,7 +37,10 @@ LONGEST = (
 """Files that take longest, and so begin."""
 
 QUICK = ("integration", "unit")
-"""What starts no processes, and so comes last: it fills the gaps."""
+"""What starts no workers, and so comes last: it fills the gaps. Without `SLOW` it is for `make test-quick`."""
+
+SLOW = {"django", "mariadb", "postgresql"}
+"""Parameters of tests that need a database server, or another framework's set-up."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _is_in(item, FAULTS):
             item.add_marker("faults")
+        elif _is_in(item, QUICK) and not SLOW & _parameters(item):
+            item.add_marker("quick")
     items.sort(key=lambda item: (not _is_in(item, LONGEST), _is_in(item, QUICK)))
     told = {"test_events.py", "test_expiry.py", "test_hooks.py", "test_interleavings.py"}
     left_out = [item for item in items if item.path.name in told and {"mariadb", "django"} <= _parameters(item)]
