@@ -1,4 +1,4 @@
-"""Folders: a code forge shows them, and a site does not."""
+"""Links to folders, which work on a code forge but not on the site."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.typing import ExtensionMetadata
 
 SECTIONS: Final = {"docs/adr/README": "[0-9]*"}
-"""A page that lists the others of its folder → what stands under it in the navigation."""
+"""A page that lists the others in its folder → a pattern of the pages below it in the navigation."""
 
 
 class LinksToFolders(SphinxPostTransform):
-    """A link to a folder that exists is shown without its link; to one that does not, it is an error as any other."""
+    """Shows a link to an existing folder as plain text. A link to a missing folder stays an error."""
 
-    default_priority = 8  # before MyST's own resolver, which knows files only
+    default_priority = 8  # before MyST's own resolver, which only knows files
 
     def run(self, **_: Any) -> None:
-        """Replace such links by what they enclose."""
+        """Replace these links with their content."""
         folder = Path(self.env.doc2path(self.env.docname)).parent
         for link in list(self.document.findall(pending_xref)):
             if link["reftype"] == "myst" and (folder / link["reftarget"]).is_dir():
@@ -33,7 +33,7 @@ def _add_contents(_: Sphinx, page: str, text: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Add this to the build."""
+    """Register the extension."""
     app.add_post_transform(LinksToFolders)
     app.connect("source-read", _add_contents)
     return {"parallel_read_safe": True}

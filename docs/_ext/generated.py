@@ -1,4 +1,4 @@
-"""A directive whose content is made from the code: what it makes is read as Markdown, where it stands."""
+"""Base class of directives that generate Markdown from the code."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _log = getLogger(__name__)
 
 
 class Generated(SphinxDirective):
-    """A directive without arguments. A kind of it says what Markdown it stands for."""
+    """A directive without arguments. Each subclass returns the Markdown that replaces it."""
 
     sources: ClassVar[Sequence[Path]] = ()
-    """The files that it is made from: when one changes, the page is made anew."""
+    """The files that it reads. Sphinx rebuilds the page when one of them changes."""
 
     @abstractmethod
     def markdown(self) -> str:
-        """Return what stands in its place."""
+        """Return the Markdown that replaces the directive."""
 
     def run(self) -> list[nodes.Node]:
-        """Read it."""
+        """Parse the Markdown."""
         for source in self.sources:
             self.env.note_dependency(str(source))
         parsed = self.parse_text_to_nodes(self.markdown(), allow_section_headings=True)
@@ -36,11 +36,11 @@ class Generated(SphinxDirective):
         return parsed
 
     def complain(self, message: str) -> None:
-        """Say what is missing in the code, which ends a strict build."""
+        """Warn that something is missing in the code. A strict build fails."""
         _log.warning(message, location=self.get_location(), type="generated")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

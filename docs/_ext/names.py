@@ -1,8 +1,8 @@
-"""Names of Python in docstrings and signatures: each leads somewhere or, at the least, exists.
+"""Python names in docstrings and signatures: checks that each is documented or at least exists.
 
-Sphinx links a name that a page documents. Any other would be an error in a strict build, unless it were on a list of
-exceptions. Here it is looked up in the code instead: if it is there, it is shown without a link; if not, it is a
-mistake, and ends the build.
+Sphinx links names that a page documents. In a strict build any other name is an error, unless it is on a list of
+exceptions. This extension looks such names up in the code instead. A name that exists is shown without a link; a name
+that does not exist fails the build.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sphinx.util.typing import ExtensionMetadata
 
 
 def _show(_app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: TextElement) -> Element | None:
-    """Return what stands for a name that no page documents; None if it is a mistake."""
+    """Return the text for a name that no page documents; None if the name does not exist."""
     if node.get("refdomain") != "py":
         return None
     target, module, klass = node["reftarget"], node.get("py:module"), node.get("py:class")
@@ -34,7 +34,7 @@ def _show(_app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: Tex
 
 @cache
 def _exists(path: str) -> bool:
-    """Tell whether there is a module, a class or anything else of this full name."""
+    """Return whether a module, class or any other object has this full name."""
     names = path.split(".")
     if hasattr(builtins, names[0]):
         return True
@@ -49,7 +49,7 @@ def _exists(path: str) -> bool:
 
 @cache
 def _known() -> frozenset[str]:
-    """Return the names that modules import, and those that they give to types: mypy looks after these."""
+    """Return the names that modules import, and their type aliases: mypy checks these."""
     names = set()
     for module in (ROOT / "orders").rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
@@ -61,9 +61,9 @@ def _known() -> frozenset[str]:
 
 
 def _read(_app: Sphinx, kind: str, name: str, described: object, options: Any, lines: list[str]) -> None:
-    """Read a docstring in Google's form.
+    """Convert a docstring from Google style, as Sphinx's own extension does.
 
-    As Sphinx's own extension does, but what stands before a colon is no type: "It was paid before: the callback …".
+    Unlike that extension, do not read the text before a colon as a type: "It was paid before: the callback …".
     Types are in the code.
     """
     config, place = (
@@ -74,7 +74,7 @@ def _read(_app: Sphinx, kind: str, name: str, described: object, options: Any, l
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Add this to the build."""
+    """Register the extension."""
     app.connect("missing-reference", _show)
     app.connect("autodoc-process-docstring", _read)
     return {"parallel_read_safe": True}

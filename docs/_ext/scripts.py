@@ -15,20 +15,20 @@ _SCRIPTS: Final = ROOT / "orders" / "schedule" / "lua"
 
 
 class Scripts(Generated):
-    """Each script with what it does, its ``KEYS``, its ``ARGV``, and what it returns."""
+    """A section for each script: what it does, its ``KEYS``, its ``ARGV`` and its return value."""
 
     sources = tuple(sorted(_SCRIPTS.glob("*.lua")))
 
     def markdown(self) -> str:
-        """Return a section for each."""
+        """Return a section for each script."""
         return "\n\n".join(self._section(script) for script in self.sources)
 
     def _section(self, script: Path) -> str:
-        told, _, contract = _header(script).partition("\nKEYS ")
+        summary, _, contract = _header(script).partition("\nKEYS ")
         if not re.search(r"^ARGV |^Returns ", contract, re.MULTILINE):
-            self.complain(f"orders/schedule/lua/{script.name}: its header lacks KEYS, or what it returns")
+            self.complain(f"orders/schedule/lua/{script.name}: its header lacks KEYS, ARGV or Returns")
         lines = re.sub(r" {3,}(?=\d)", "\n      ", f"KEYS {contract.strip()}")
-        return f"### `{script.name}`\n\n{told.strip()}\n\n```text\n{lines}\n```"
+        return f"### `{script.name}`\n\n{summary.strip()}\n\n```text\n{lines}\n```"
 
 
 def _header(script: Path) -> str:
@@ -37,6 +37,6 @@ def _header(script: Path) -> str:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Add this to the build."""
+    """Register the extension."""
     app.add_directive("redis-scripts", Scripts)
     return {"parallel_read_safe": True}

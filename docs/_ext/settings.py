@@ -1,4 +1,4 @@
-"""Directives ``settings``, ``settings-of-django`` and ``settings-of-flask``: every setting, from the code."""
+"""Directives ``settings``, ``settings-of-django`` and ``settings-of-flask``: all settings, read from the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orders.contrib.flask.settings import OF_MODEL
 
 
 class OfEnvironment(Generated):
-    """A table of `orders.config.Settings`: names, defaults, meanings, types, and what is accepted."""
+    """A table of `orders.config.Settings`: names, defaults, meanings, types and accepted values."""
 
     sources = (ROOT / "orders" / "config" / "settings.py",)
 
@@ -30,7 +30,7 @@ class OfEnvironment(Generated):
             defaults[name] = field.get_default(call_default_factory=True, validated_data=defaults)
             meaning = " ".join(meanings.get(("Settings", name), [])).strip()
             if not meaning or not field.description:
-                self.complain(f"settings.py: {name} has no docstring below it, or none that says what is accepted")
+                self.complain(f"settings.py: {name} has no docstring below it, or no description")
             anchor = f"orders-{name.replace('_', '-')}"
             rows.append(
                 [
@@ -38,11 +38,11 @@ class OfEnvironment(Generated):
                     f"{meaning}<br>*{_type(field)}:* {_as_text(field.description or '')}",
                 ]
             )
-        return table(["setting, default", "meaning, type: what is accepted"], rows)
+        return table(["setting, default", "meaning, type: accepted values"], rows)
 
 
 class OfDjango(Generated):
-    """A table of what Django's ``ORDERS`` has beside these settings, and of what the model tells in their place."""
+    """A table of the keys that only Django's ``ORDERS`` has, and of the settings that the model replaces."""
 
     sources = (ROOT / "orders" / "contrib" / "django" / "conf.py",)
 
@@ -55,12 +55,12 @@ class OfDjango(Generated):
         ]
         return table(
             ["key", "in Django"],
-            [*own, *([f"`{name}`", f"not accepted: give {told}"] for name, told in conf.REPLACED.items())],
+            [*own, *([f"`{name}`", f"not accepted: give {instead}"] for name, instead in conf.REPLACED.items())],
         )
 
 
 class OfFlask(Generated):
-    """The settings that ``model=`` tells in Flask."""
+    """The settings that ``model=`` replaces in Flask."""
 
     sources = (ROOT / "orders" / "contrib" / "flask" / "settings.py",)
 
@@ -77,7 +77,7 @@ def _type(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo, value: object) -> str:
-    """Return a default as one writes it in the environment, with its unit."""
+    """Return a default as it is written in the environment, with its unit."""
     match value:
         case tuple():
             text = f"`{','.join(value)}`" if value else "none"
@@ -92,13 +92,13 @@ def _default(field: FieldInfo, value: object) -> str:
 
 
 def _as_text(text: str) -> str:
-    """Keep Markdown from reading the forms of URLs as its own, and let them break where they may."""
+    """Escape Markdown characters in URL patterns, and allow line breaks in them."""
     plain = "".join(f"\\{character}" if character in "[]*_<>" else character for character in text)
     return plain.replace("],", "],<wbr>").replace("]/", "]/<wbr>")
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Add this to the build."""
+    """Register the extension."""
     app.add_directive("settings", OfEnvironment)
     app.add_directive("settings-of-django", OfDjango)
     app.add_directive("settings-of-flask", OfFlask)

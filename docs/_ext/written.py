@@ -1,4 +1,4 @@
-"""Tables that are written by hand, for readers on a code forge: each names everything that the code has."""
+"""Checks that tables written by hand, for readers on a code forge, list everything that the code has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = getLogger(__name__)
 
 
 def _expected() -> Iterator[tuple[str, str]]:
-    """Yield a page, and how a row of one of its tables begins."""
+    """Yield a page, and the beginning of a row that one of its tables must have."""
     yield from (("README", f"| `{PREFIX}{name.upper()}` |") for name in Settings.model_fields)
     yield from (("README", f"| `orders {verb}") for verb in VERBS)
     keys = Keys("orders")
@@ -29,10 +29,10 @@ def _expected() -> Iterator[tuple[str, str]]:
 def _check(_: Sphinx, env: BuildEnvironment) -> None:
     for page, row in _expected():
         if row not in Path(env.doc2path(page)).read_text():
-            _log.warning("the code has it, and no row of a table begins with it: %s", row, location=page)
+            _log.warning("no row of a table begins with: %s", row, location=page)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Add this to the build."""
+    """Register the extension."""
     app.connect("env-check-consistency", _check)
     return {"parallel_read_safe": True}
