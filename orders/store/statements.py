@@ -7,7 +7,7 @@ it from pending to paid only if it is pending. The database runs one of them fir
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -46,7 +46,7 @@ class Statements:
         """
         orders, grace = self.orders, self.grace
         if self.dialect.update_returning:
-            changed: Iterable[Any] = connection.execute(self._expiry, {KEYS: keys})
+            changed: Sequence[Any] = connection.execute(self._expiry, {KEYS: keys}).all()
         else:
             conditions, also = (self._is_pending, self._is_due), [self._seconds_since_deadline]
             changed = self._change_locked(connection, keys, orders.expired, *conditions, also=also)
@@ -75,7 +75,7 @@ class Statements:
             conditions.append(only_if)
         if self.dialect.update_returning:
             update = sa.update(orders.table).values({orders.status: orders.paid}).where(self._among(keys), *conditions)
-            changed: Iterable[Any] = connection.execute(update.returning(orders.id))
+            changed: Sequence[Any] = connection.execute(update.returning(orders.id)).all()
         else:
             changed = self._change_locked(connection, keys, orders.paid, *conditions)
         return {orders.normal(key) for (key,) in changed}
