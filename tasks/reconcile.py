@@ -1,4 +1,4 @@
-"""The task ``orders.reconcile``, which beat sends once a minute."""
+"""The task ``orders.reconcile``, which beat sends every minute."""
 
 import time
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from tasks.registry import task
 from tasks.worker.shutdown import is_stopping
 
 SECONDS = 30.0
-"""How long a run may take; the next one goes on where it stopped."""
+"""How long a run may take. The next run continues where it stopped."""
 
 
 @task(name="orders.reconcile")
