@@ -13,7 +13,7 @@ SECONDS = 30.0
 
 @task(name="orders.reconcile")
 def reconcile() -> dict[str, int]:
-    """Schedule overdue orders that the schedule lacks; see `orders.expiry.reconcile.reconcile`."""
+    """Schedule overdue orders that are not in the schedule; see `orders.expiry.reconcile.reconcile`."""
     give_up = time.monotonic() + SECONDS
     found = orders.current().reconcile(is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
     return asdict(found)

@@ -67,7 +67,7 @@ class Clock:
 
 
 def clock(connection: sa.Connection, _: Tables) -> Clock | None:
-    """Compare the clocks; None if the database has none of its own."""
+    """Compare the clocks. Return None if the database has no clock of its own."""
     statement = _CLOCK.get(_kind(connection))
     if statement is None:
         return None

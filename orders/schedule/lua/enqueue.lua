@@ -1,4 +1,4 @@
--- Schedule orders, or give them another score. A lease, attempts, a failure or a dead letter from before is void.
+-- Schedule orders, or give them another score. Their leases end, and attempts, failures and dead letters are deleted.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 traces (hash)
 -- ARGV  pairs: score, id   then the trace context, if there is one

@@ -5,7 +5,7 @@ from typing import Any
 from celery import bootsteps
 
 
-class Refusal(bootsteps.StartStopStep):
+class Rejection(bootsteps.StartStopStep):
     """Rejects a message if Celery raises an error while handling it, which would otherwise end the worker."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
