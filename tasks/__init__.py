@@ -13,14 +13,14 @@ from tasks.worker.events import GroupedEvents, NoGossip
 from tasks.worker.heartbeat import Heartbeat
 from tasks.worker.intake import Intake
 from tasks.worker.interpreter import Tuning
-from tasks.worker.refusal import Refusal
+from tasks.worker.rejection import Rejection
 from tasks.worker.watch import Watch
 
 app.steps["worker"].add(NoGossip)
 app.steps["consumer"].add(GroupedEvents)
 app.steps["consumer"].add(Heartbeat)
 app.steps["consumer"].add(Intake)
-app.steps["consumer"].add(Refusal)
+app.steps["consumer"].add(Rejection)
 app.steps["consumer"].add(Tuning)
 app.steps["consumer"].add(Watch)
 

@@ -1,4 +1,4 @@
-"""What Celery is told of a broker, in its own words: kombu's URLs are not redis-py's."""
+"""Celery's broker settings from ``ORDERS_BROKER_URL``: kombu has other URLs than redis-py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orders.schedule import to_sentinels
 if TYPE_CHECKING:
     from orders.config import Settings
 
-_PASSED_ON = (
+_SHARED_OPTIONS = (
     "client_name",
     "health_check_interval",
     "max_connections",
@@ -26,7 +26,7 @@ _PASSED_ON = (
     "socket_keepalive",
     "socket_timeout",
 )
-"""What both know by the same name."""
+"""Options with the same name in redis-py and kombu."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +36,27 @@ class Broker:
     url: str = field(repr=False)
     """For ``broker_url``."""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What the URL cannot say of a Redis, for ``broker_transport_options``."""
+    """For ``broker_transport_options``: options of a Redis that kombu does not read from the URL."""
     use_ssl: Mapping[str, Any] | None = None
-    """For ``broker_use_ssl``; None if the URL says it all."""
+    """For ``broker_use_ssl``; None if the URL is enough."""
     is_redis: bool = False
 
 
 def broker(settings: Settings) -> Broker:
-    """Return the broker at ``ORDERS_BROKER_URL``, whose forms are those of ``ORDERS_REDIS_URL`` and those of Celery.
+    """Return the broker at ``ORDERS_BROKER_URL``, which takes the forms of ``ORDERS_REDIS_URL`` and those of Celery.
 
     Raises:
-        ConfigError: it is a Redis Cluster, of which Celery can make no broker.
+        ConfigError: it is a Redis Cluster, which Celery does not support as a broker.
     """
-    given = settings.broker_url
-    if not is_ours(given):
-        return Broker(given, is_redis=given.startswith(("redis", "sentinel")))
-    url = RedisUrl.parse(given)
-    options = {name: url.options[name] for name in _PASSED_ON if name in url.options}
+    broker_url = settings.broker_url
+    if not is_ours(broker_url):
+        return Broker(broker_url, is_redis=broker_url.startswith(("redis", "sentinel")))
+    url = RedisUrl.parse(broker_url)
+    options = {name: url.options[name] for name in _SHARED_OPTIONS if name in url.options}
     if url.kind == "cluster":
         raise ConfigError(
-            f"ORDERS_BROKER_URL is {mask(given)} (if it is not set: ORDERS_REDIS_URL): accepted is any broker of "
-            "Celery's, and a Redis Cluster is none: name a Redis without cluster mode, or a RabbitMQ"
+            f"ORDERS_BROKER_URL is {mask(broker_url)} (default: ORDERS_REDIS_URL): accepted is a broker of Celery, "
+            "which does not support Redis Cluster; use a Redis without cluster mode, or RabbitMQ"
         )
     login = _login(url.options.get("username"), url.options.get("password"))
     database = url.options.get("db", 0)

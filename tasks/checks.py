@@ -1,4 +1,4 @@
-"""What ``orders doctor`` finds out about the broker and the workers; see `orders.operate.doctor`."""
+"""The checks of ``orders doctor`` on the broker and the workers; see `orders.operate.doctor`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tasks.app import app
 QUEUES = ("orders.sweep", "orders.expire", "orders.events")
 
 PATIENCE = 2.0
-"""Seconds that workers have to answer."""
+"""Seconds to wait for workers to answer."""
 
 SECRET = {"redis_url", "broker_url", "database_url"}
-"""Settings that no worker tells."""
+"""Settings that workers do not return."""
 
 OWN = {"log_format", "guard_parallel", "events_parallel"}
-"""Settings that workers may have each their own."""
+"""Settings that may differ between workers."""
 
 
 @inspect_command()
 def orders_worker(_: Any) -> dict[str, Any]:
-    """Tell what a worker has: the version, its hooks, its settings but for the URLs."""
+    """Return the version, the hooks and the settings of a worker, without the URLs."""
     expiry = orders.current()
-    hooks, given = expiry.hooks, expiry.settings.model_dump(mode="json", exclude=SECRET | OWN)
+    hooks, settings = expiry.hooks, expiry.settings.model_dump(mode="json", exclude=SECRET | OWN)
     return {
         "version": version("order-expiry"),
         "hooks": {
@@ -38,28 +38,28 @@ def orders_worker(_: Any) -> dict[str, Any]:
             "guard": hooks.guard_hook is not None,
             "on_late_payment": hooks.late_payment_hook is not None,
         },
-        "settings": {name: str(value) for name, value in given.items()},
+        "settings": {name: str(value) for name, value in settings.items()},
     }
 
 
 def check_broker(patient: Patient) -> Iterator[Finding]:
-    """Look whether the broker is there, and how many messages wait in each queue."""
+    """Check that the broker answers, and count the messages in each queue."""
     limit = patient.settings.max_backlog
     with app.connection_for_write(connect_timeout=PATIENCE) as connection:
         connection.ensure_connection(max_retries=1, timeout=PATIENCE)
         waiting = {name: _waiting(connection, name) for name in QUEUES}
-    found = ", ".join(f"{name} {number:,}" for name, number in waiting.items())
+    found = "waiting messages: " + ", ".join(f"{name} {number:,}" for name, number in waiting.items())
     if waiting["orders.expire"] >= limit:
-        advice = "Workers are behind: start more. Sweeps send no more until there is room (ORDERS_MAX_BACKLOG)."
-        yield warning("celery.queues", f"messages that wait: {found}", advice)
+        advice = "Workers are behind: start more. Sweeps send no more messages than ORDERS_MAX_BACKLOG ahead of them."
+        yield warning("celery.queues", found, advice)
     elif waiting["orders.sweep"] > 10 * len(patient.expiry.schedule.shards):
-        yield warning("celery.queues", f"messages that wait: {found}", "Is a worker there for the queue orders.sweep?")
+        yield warning("celery.queues", found, "Is there a worker for the queue orders.sweep?")
     else:
-        yield ok("celery.queues", f"messages that wait: {found}")
+        yield ok("celery.queues", found)
 
 
 def check_workers(_: Patient) -> Iterator[Finding]:
-    """Look whether each queue has a worker."""
+    """Check that each queue has a worker."""
     active = app.control.inspect(timeout=PATIENCE).active_queues() or {}
     consumed: dict[str, list[str]] = defaultdict(list)
     for worker, queues in active.items():
@@ -68,40 +68,39 @@ def check_workers(_: Patient) -> Iterator[Finding]:
     for name in QUEUES:
         workers = consumed[name]
         if workers:
-            yield ok("celery.workers", f"{name}: {len(workers)} workers")
+            yield ok("celery.workers", f"workers for the queue {name}: {len(workers)}")
         else:
-            advice = f"Start one: celery -A tasks worker -Q {name}. Without -Q a worker takes all queues."
+            advice = f"Start one: celery -A tasks worker -Q {name}. Without -Q, a worker consumes all queues."
             yield error("celery.workers", f"no worker answers for the queue {name}", advice)
 
 
 def check_agreement(_: Patient) -> Iterator[Finding]:
-    """Compare the workers with each other, and with this process: hooks, settings, versions."""
+    """Compare the hooks, settings and versions of the workers with those of this process."""
     replies = app.control.broadcast("orders_worker", reply=True, timeout=PATIENCE) or []
-    told: dict[str, Any] = {worker: its for reply in replies for worker, its in reply.items()}
-    if not told:
-        yield unknown("celery.agreement", "no worker answers, so none can be compared with this process")
+    workers: dict[str, Any] = {worker: answer for reply in replies for worker, answer in reply.items()}
+    if not workers:
+        yield unknown("celery.agreement", "no worker answers, so there is nothing to compare with this process")
         return
     mine = orders_worker(None)
     differing: list[str] = []
-    for worker, its in told.items():
+    for worker, answer in workers.items():
         differing += [
-            f"{worker} has {name} {its.get(name)}, this process {mine[name]}"
+            f"{worker} has {name} {answer.get(name)}, this process {mine[name]}"
             for name in ("version", "hooks")
-            if its.get(name) != mine[name]
+            if answer.get(name) != mine[name]
         ]
-        settings = its.get("settings", {})
+        settings = answer.get("settings", {})
         differing += [
             f"{worker} has ORDERS_{name.upper()} {settings.get(name)}, this process {value}"
             for name, value in mine["settings"].items()
             if settings.get(name) != value
         ]
     if differing:
-        advice = (
-            "Give all processes the same ORDERS_*, ORDERS_HOOKS among them, and the same release. Then restart them."
-        )
+        advice = "Give all processes the same release and ORDERS_* settings, including ORDERS_HOOKS, then restart them."
         yield error("celery.agreement", "; ".join(differing[:10]), advice)
     else:
-        yield ok("celery.agreement", f"{len(told)} workers have the hooks, settings and release of this process")
+        found = f"all workers ({len(workers)}) have the hooks, settings and release of this process"
+        yield ok("celery.agreement", found)
 
 
 def _waiting(connection: Any, name: str) -> int:

@@ -1,4 +1,4 @@
-"""The task ``orders.deliver``, which beat sends: events to the shop's handlers."""
+"""The task ``orders.deliver``, which beat sends."""
 
 import time
 
@@ -9,14 +9,14 @@ from tasks.worker.shutdown import is_stopping
 
 @task(name="orders.deliver")
 def deliver() -> dict[str, int]:
-    """Give waiting events to the handlers; see `orders.expiry.deliver.deliver`.
+    """Call the handlers of waiting events; see `orders.expiry.deliver.deliver`.
 
-    One run at a time, and none longer than until beat sends the next: handlers that are slow hold one process.
+    Only one run at a time, and at most until beat sends the next: slow handlers occupy one process.
     """
     expiry = orders.current()
     seconds = expiry.settings.events_interval
     give_up = time.monotonic() + seconds
-    with expiry.schedule.delivering(seconds) as alone:
-        if not alone:
+    with expiry.schedule.delivering(seconds) as is_alone:
+        if not is_alone:
             return {"delivered": 0}
         return expiry.deliver(is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)

@@ -1,4 +1,4 @@
-"""The task ``orders.expire``: what a worker does with what a sweep sent."""
+"""The task ``orders.expire``, which sweeps send."""
 
 import orders
 from tasks.messages import parse_claim
@@ -11,10 +11,10 @@ from tasks.worker.clock import TimedTask
 def expire(*order_ids: str, lease: float, shard: int | None = None) -> dict[str, int]:
     """Expire orders that a sweep has claimed, together with those of other messages; see `tasks.worker.intake`.
 
-    What no sweep sends is refused; see `tasks.messages`. A failure is never retried by Celery: the orders have been
-    scheduled for their next attempt when it shows.
+    Messages that no sweep sends are rejected; see `tasks.messages`. Celery never retries a failed task, because its
+    orders have already been rescheduled.
     """
     if joined := group.current():
         return joined.end(order_ids)
-    members, held = parse_claim(order_ids, lease, shard)
-    return orders.current().expire(members, held.token, shard=held.shard)
+    members, claimed_with = parse_claim(order_ids, lease, shard)
+    return orders.current().expire(members, claimed_with.token, shard=claimed_with.shard)

@@ -1,7 +1,7 @@
-"""Our tasks in a Celery app of the shop's own, beside its own tasks: with its broker, its workers and its beat.
+"""Add the tasks to an existing Celery app, to run with its broker, its workers and its beat.
 
-What the app is told is the least that our tasks need: their queues, their routes, and their entries in beat's schedule.
-Everything else, such as acknowledgements, the pool and serializers, is the shop's.
+Only the queues, the routes and the beat entries of the tasks are added to the app's settings. Everything else, such as
+acknowledgements, the pool and serializers, stays as the app has it.
 """
 
 from functools import cache
@@ -22,13 +22,13 @@ from tasks.worker.watch import Watch
 
 
 def install(app: Celery) -> None:
-    """Have a shop's own app run the tasks of orders. Nothing is read or connected before the app is configured.
+    """Add the tasks of `orders` to a Celery app. No setting is read before the app is configured.
 
-    Workers of the app then consume the queues ``orders.sweep``, ``orders.expire`` and ``orders.events`` beside those
-    of the shop, unless ``-Q`` names others.
+    Workers of the app then also consume the queues ``orders.sweep``, ``orders.expire`` and ``orders.events``, unless
+    ``-Q`` names others.
 
     Args:
-        app: the shop's. It becomes the process's default app, whatever was imported before.
+        app: the Celery app. It becomes the default app of the process, whatever was imported before.
     """
     app.set_default()
     logs.leave_alone()
@@ -37,12 +37,12 @@ def install(app: Celery) -> None:
     app.steps["consumer"].add(Heartbeat)
     app.steps["consumer"].add(Intake)
     app.steps["consumer"].add(Watch)
-    app.on_after_configure.connect(_add, weak=False)
+    app.on_after_configure.connect(_add_settings, weak=False)
 
 
-def _add(sender: Celery, **_: Any) -> None:
-    """Add our queues, routes and entries of beat to what the shop has configured."""
-    conf, ours = sender.conf, _shipped()
+def _add_settings(sender: Celery, **_: Any) -> None:
+    """Add the queues, routes and beat entries to the settings of the app."""
+    conf, ours = sender.conf, _our_celeryconfig()
     default = conf.task_default_queue
     exchange = Exchange(conf.task_default_exchange or default, conf.task_default_exchange_type)
     own = conf.task_queues or [Queue(default, exchange, routing_key=conf.task_default_routing_key or default)]
@@ -54,8 +54,8 @@ def _add(sender: Celery, **_: Any) -> None:
 
 
 @cache
-def _shipped() -> ModuleType:
-    """Return the ``celeryconfig`` that comes with our tasks: the shop may have a module of that name."""
+def _our_celeryconfig() -> ModuleType:
+    """Load ``celeryconfig`` from this distribution by path: the application may have a module of that name."""
     path = Path(tasks.__file__).parents[1] / "celeryconfig.py"
     spec = spec_from_file_location("orders_celeryconfig", path)
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a file that we ship

@@ -1,8 +1,8 @@
-"""What a worker believes of a message. Whoever may write to the broker may send any arguments that are JSON.
+"""Validate the arguments of ``orders.expire``: anyone who can write to the broker can send any JSON.
 
-An id need not be one that a row can have: the schedule may hold any member, which has to reach a worker to be buried.
-The row decides about it. All else must be as a sweep sends it: what is not is refused before anything is done, so it
-harms no message that is expired in the same attempt.
+An order id may be any member of the sorted set, even one that no row can have, because a worker must be able to bury
+it. All other arguments must be as a sweep sends them. An invalid message is rejected before the attempt starts, so it
+does not affect the other messages of the attempt.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ from orders.errors import InvalidMessage
 from orders.schedule import Lease
 
 _SHOWN = 100
-"""Characters of a wrong argument that an error shows."""
+"""The most characters of an invalid argument that an error shows."""
 
 
 def parse_claim(order_ids: Sequence[object], lease: object, shard: object) -> tuple[list[str], Lease]:
-    """Return what a message of ``orders.expire`` holds: the ids, and the lease that they were claimed with.
+    """Return the order ids of a message of ``orders.expire``, and the lease with which they were claimed.
 
     Raises:
-        InvalidMessage: it holds something else.
+        InvalidMessage: an argument is invalid.
     """
     if not 0 < len(order_ids) <= MAX_BATCH:
         raise InvalidMessage(f"the message has {len(order_ids)} order ids: accepted are 1 to {MAX_BATCH:,}")
     members = [_member(order_id) for order_id in order_ids]
-    # (a bool is an int, and JSON as Python reads it has NaN and Infinity)
+    # A bool is an int in Python, and its JSON reader accepts NaN and Infinity.
     if isinstance(lease, bool) or not isinstance(lease, int | float) or not _is_finite(lease):
-        raise InvalidMessage(f"the lease in the message is {_shown(lease)}: accepted is the token of a claim, a number")
+        raise InvalidMessage(
+            f"the lease in the message is {_shown(lease)}: accepted is the token of a claim, a finite number"
+        )
     return members, Lease(float(lease), parse_shard(shard))
 
 
@@ -37,7 +39,7 @@ def parse_shard(shard: object) -> int | None:
     """Return the shard that a message names; None if it names none.
 
     Raises:
-        InvalidMessage: that is no shard.
+        InvalidMessage: it is not a valid shard.
     """
     if shard is None:
         return None
@@ -54,14 +56,16 @@ def _member(order_id: object) -> str:
     try:
         order_id.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise InvalidMessage(f"an order id in the message is {_shown(order_id)}: no member can be that") from error
+        raise InvalidMessage(
+            f"an order id in the message is {_shown(order_id)}: accepted is text that UTF-8 can encode"
+        ) from error
     return order_id
 
 
 def _is_finite(number: float) -> bool:
     try:
         return math.isfinite(number)
-    except OverflowError:  # a whole number that no score can be
+    except OverflowError:  # an int too large for a float
         return False
 
 

@@ -1,4 +1,4 @@
-"""The task ``orders.prune``, which beat sends once an hour."""
+"""The task ``orders.prune``, which beat sends every hour."""
 
 import orders
 from tasks.registry import task

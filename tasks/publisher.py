@@ -1,4 +1,4 @@
-"""How a sweep sends ``orders.expire``: a Celery message for each dispatch, many in one command."""
+"""Send ``orders.expire``: one Celery message per dispatch, and many messages per Redis command."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from orders.expiry import Dispatch
 
 NAME = "orders.expire"
 
-_LISTENED = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
-_OF_CLAIM = attrgetter("lease", "expires", "shard")
-_VARYING = {name: f"\0{name}\0" for name in ("id", "eta", "argsrepr", "body")}
-"""Stands in the envelope of a claim for what differs from message to message."""
+_SIGNALS = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
+_CLAIM = attrgetter("lease", "expires", "shard")
+_PLACEHOLDERS = {name: f"\0{name}\0" for name in ("id", "eta", "argsrepr", "body")}
+"""Placeholders for the fields that differ between the messages of one claim."""
 
 
 class CeleryPublisher:
@@ -34,12 +34,12 @@ class CeleryPublisher:
         self._queue = app.amqp.queues[NAME]
 
     def backlog(self) -> int:
-        """Return how many messages wait in the queue: every broker tells when the queue is declared again."""
+        """Return how many messages are in the queue. Any broker returns that when the queue is declared again."""
         declared = self._queue.bind(self._producer.channel).queue_declare()
         return int(declared.message_count)
 
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
-        """Send messages: to a Redis in one command, to other brokers, and if somebody listens, as Celery does."""
+        """Send messages: to Redis in one command; to other brokers, or with receivers of signals, through Celery."""
         if self._is_plain():
             with self._producer.channel.conn_or_acquire() as client:
                 client.lpush(self._queue.name, *self._texts(dispatches))
@@ -50,25 +50,25 @@ class CeleryPublisher:
                 expiration = _seconds_until(each.expires)
                 self._app.amqp.send_task_message(
                     self._producer, NAME, message, queue=self._queue, declare=[], expiration=expiration, retry=False
-                )  # (`backlog` has declared the queue)
+                )  # `backlog` has declared the queue
 
     def _is_plain(self) -> bool:
-        """Tell whether nobody adds to a message what `_envelope` does not know, and its queue is a list."""
+        """Return whether the queue is a Redis list, and no setting or signal changes messages."""
         conf = self._app.conf
         return (
             isinstance(self._producer.channel, redis.Channel)
             and self._queue.exchange.type == "direct"
             and (conf.task_serializer, conf.task_compression, conf.task_protocol) == ("json", None, 2)
             and not conf.task_send_sent_event
-            and not any(signal.receivers for signal in _LISTENED)
+            and not any(signal.receivers for signal in _SIGNALS)
         )
 
     def _texts(self, dispatches: Sequence[Dispatch]) -> Iterator[str]:
-        """Yield messages as a Redis has them: what those of a claim have in common is made once."""
-        for _, group in groupby(dispatches, _OF_CLAIM):
-            of_claim = list(group)
-            envelope, rest = self._envelope(of_claim[0])
-            for each in of_claim:
+        """Yield messages as kombu stores them in Redis. The envelope is built once per claim."""
+        for _, group in groupby(dispatches, _CLAIM):
+            claim = list(group)
+            envelope, rest = self._envelope(claim[0])
+            for each in claim:
                 body = f"[{json.dumps(each.order_ids)}, {rest}]"
                 yield envelope % {
                     "id": json.dumps(uuid()),
@@ -77,18 +77,18 @@ class CeleryPublisher:
                     "body": json.dumps(b64encode(body.encode()).decode()),
                 }
 
-    def _envelope(self, of_claim: Dispatch) -> tuple[str, str]:
-        """Return a message, for ``%`` to complete, and the rest of its body: as kombu's virtual transports have them.
+    def _envelope(self, dispatch: Dispatch) -> tuple[str, str]:
+        """Return a ``%`` template of the messages of a claim, and the end of their bodies.
 
-        A test compares it with what they make.
+        They have the form of kombu's virtual transports. A test compares them with what kombu builds.
         """
-        marks = _VARYING
-        headers, properties, body, _ = self._message(of_claim, marks["id"], (), marks["eta"], marks["argsrepr"])
+        marks = _PLACEHOLDERS
+        headers, properties, body, _ = self._message(dispatch, marks["id"], (), marks["eta"], marks["argsrepr"])
         properties |= {
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": self._queue.name},
             "priority": 0,
-            "expiration": str(int(_seconds_until(of_claim.expires) * 1000)),
+            "expiration": str(int(_seconds_until(dispatch.expires) * 1000)),
             "body_encoding": "base64",
             "delivery_tag": marks["id"],
         }
@@ -99,25 +99,25 @@ class CeleryPublisher:
             text = text.replace(json.dumps(mark), f"%({name})s")
         return text, ", ".join(map(json.dumps, body[1:]))
 
-    def _message(self, of_claim: Dispatch, task_id: str, order_ids: Sequence[str], eta: Any, argsrepr: str) -> Any:
+    def _message(self, dispatch: Dispatch, task_id: str, order_ids: Sequence[str], eta: Any, argsrepr: str) -> Any:
         """Return a message of Celery's protocol 2: headers, properties and body."""
-        held = {"lease": of_claim.lease}
-        if of_claim.shard is not None:  # who knows of no shards is sent none
-            held["shard"] = of_claim.shard
+        kwargs = {"lease": dispatch.lease}
+        if dispatch.shard is not None:  # workers of releases without shards do not accept the argument
+            kwargs["shard"] = dispatch.shard
         parent = self._app.current_worker_task
         return self._app.amqp.as_task_v2(
             task_id,
             NAME,
             order_ids,
-            held,
+            kwargs,
             eta=eta,
-            expires=of_claim.expires,
+            expires=dispatch.expires,
             ignore_result=True,
-            argsrepr=argsrepr,  # all of them: Flower searches in it
-            kwargsrepr=repr(held),
+            argsrepr=argsrepr,  # not shortened, because Flower searches it
+            kwargsrepr=repr(kwargs),
             **({"root_id": parent.request.root_id, "parent_id": parent.request.id} if parent else {}),
         )
 
 
-def _seconds_until(moment: datetime) -> float:
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+def _seconds_until(time: datetime) -> float:
+    return max((time - datetime.now(UTC)).total_seconds(), 0.0)

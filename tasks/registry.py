@@ -1,4 +1,4 @@
-"""The tasks, for our own app and for apps of shops' own."""
+"""Register the tasks with `tasks.app`, and for `tasks.install` in other apps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from tasks.app import app
 
 TASKS: list[tuple[Callable[..., Any], dict[str, Any]]] = []
-"""Each function with the options of its task."""
+"""The function of each task, with its options."""
 
 
 def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Register a task with our own app, as ``@app.task`` does, and remember it for `tasks.installation.install`."""
+    """Register a task with our app, like ``@app.task``, and add it to `TASKS`."""
     if "base" not in options:
         options["Request"] = "tasks.worker.events:MaskedRequest"
 

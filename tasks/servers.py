@@ -1,6 +1,7 @@
-"""``python -m tasks.servers``: exit status 0 if Redis and the broker answer, 1 if not; the error is on standard error.
+"""``python -m tasks.servers``: exit with 0 if Redis and the broker answer, else with 1 and the error on standard error.
 
-For probes: a loop that waits for a server which hangs looks like one that hangs itself, and a restart would not help.
+For liveness probes: a worker that waits for a server which hangs looks as if it hung itself, and a restart would not
+help.
 """
 
 import sys
@@ -11,14 +12,14 @@ from tasks.app import app
 
 
 def main() -> int:
-    """Ask both, once, for a few seconds."""
+    """Ask Redis and the broker once."""
     try:
         expiry = orders.current()
         expiry.schedule.now()
         if expiry.settings.broker_url != expiry.settings.redis_url:
             with app.connection_for_read() as connection:
                 connection.connect()
-    except Exception as error:  # noqa: BLE001 - of whatever transport
+    except Exception as error:  # noqa: BLE001 - each transport of kombu has its own errors
         sys.stderr.write(f"{mask(str(error))}\n")
         return 1
     return 0

@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 @task(name="orders.sweep", bind=True, base=TimedTask)
 def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
-    """Claim what falls due before the next sweep, and send it to the workers; see `orders.sweep.sweep`.
+    """Claim the orders that are due before the next sweep, and send them to workers; see `orders.expiry.sweep`.
 
-    Of several shards each gets a message of its own. It works for its share of the interval, and if there is more to
-    do it goes to the end of the queue: where there are fewer sweepers than shards, none waits for another to be done.
+    With shards, this sends one message per shard. Each works for its share of the interval, then goes to the end of the
+    queue if there is more to do: no shard waits until another is done, even with fewer sweepers than shards.
     """
     shard, expiry = parse_shard(shard), orders.current()
     schedule, seconds = expiry.schedule, expiry.settings.sweep_interval
@@ -33,9 +33,9 @@ def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
         give_up = time.monotonic() + seconds
         moved = rehome_ids(schedule, is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
         if len(schedule.shards) > 1:
-            void = datetime.fromtimestamp(schedule.now() + seconds, UTC)
+            expires = datetime.fromtimestamp(schedule.now() + seconds, UTC)
             for each in schedule.shards:
-                _send(self, each.number, void)
+                _send(self, each.number, expires)
             return {"shards": len(schedule.shards), "moved": moved}
     else:
         seconds /= len(schedule.shards)
@@ -48,15 +48,16 @@ def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
             is_stopping=is_stopping.is_set,
             sleep=is_stopping.wait,
         )
-    told = asdict(swept) if shard is None else {"shard": shard, **asdict(swept)}
-    logger.info("sweep %s", " ".join(f"{name}={value}" for name, value in told.items()), extra=about("sweep", **told))
+    fields = asdict(swept) if shard is None else {"shard": shard, **asdict(swept)}
+    text = " ".join(f"{name}={value}" for name, value in fields.items())
+    logger.info("sweep %s", text, extra=about("sweep", **fields))
     if shard is not None and swept.seconds >= seconds and self.request.expires:
         _send(self, shard, datetime.fromisoformat(self.request.expires))
-    return told
+    return fields
 
 
-def _send(task: Task, shard: int | None, void: datetime) -> None:
-    """Send the sweep of a shard through the queue that this one came from: somebody consumes that."""
-    came = task.request.delivery_info or {}
-    queue = came.get("routing_key") if came.get("exchange") == "" else None  # without an exchange, the queue's name
-    task.apply_async(kwargs={"shard": shard}, queue=queue, expires=void)
+def _send(task: Task, shard: int | None, expires: datetime) -> None:
+    """Send the sweep of a shard to the queue of the current message, which has a consumer."""
+    origin = task.request.delivery_info or {}
+    queue = origin.get("routing_key") if origin.get("exchange") == "" else None  # the default exchange: a queue's name
+    task.apply_async(kwargs={"shard": shard}, queue=queue, expires=expires)

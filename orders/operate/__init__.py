@@ -1,4 +1,4 @@
-"""What an operator sees and does: for the command line, the admin and metrics."""
+"""The operator's side, for the command line, the admin pages and metrics."""
 
 from orders.operate.operations import Item, Operations, Overview, Page, Where, moment
 

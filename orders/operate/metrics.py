@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: what Redis has counted, and how Redis, the database and the broker stand at the scrape.
+"""Metrics for Prometheus: the counters in Redis, and gauges of Redis, the database and the broker.
 
-It needs the extra ``metrics`` (prometheus-client). Nothing is kept in a process, so that any number of workers may come
-and go; what is counted is counted by the scripts, in Redis (`orders.schedule.counters`).
+This needs the extra ``metrics`` (prometheus-client). The scripts count in Redis (`orders.schedule.counters`), not in
+processes, so workers may start and stop at any time.
 """
 
 from __future__ import annotations
@@ -29,66 +29,66 @@ from orders.schedule import ANSWERS, BOUNDS, BUCKETS, CLOSED, EXPIRED, LATENESS_
 logger = logging.getLogger(__name__)
 
 PREFIX = "order_expiry_"
-"""How the names of all metrics begin."""
+"""Prefix of the names of all metrics."""
 
 LIMIT = 3.0
-"""Seconds that a scrape waits for a server. Prometheus itself waits for 10, unless it is told otherwise."""
+"""Seconds that a scrape waits for a server. The default timeout of Prometheus itself is 10."""
 
 QUEUES = ("orders.sweep", "orders.expire", "orders.events")
 """The queues of the tasks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """What is served under one name."""
+class MetricInfo:
+    """The name, type and description of a metric."""
 
     name: str
-    """Without `PREFIX`, and of a counter without ``_total``."""
+    """Without `PREFIX` and, for a counter, without ``_total``."""
     kind: Literal["gauge", "counter", "histogram"]
-    told: str
+    description: str
     label: str | None = None
 
     @property
     def full_name(self) -> str:
-        """The name in PromQL; of a histogram, that of its family."""
+        """The name in PromQL; for a histogram, the name of its family."""
         return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
 
 
-UP = Described("up", "gauge", "Whether the server answered this scrape", "store")
-BACKLOG = Described("backlog", "gauge", "Messages that wait in a queue of the broker", "queue")
-OVERDUE = Described(
+UP = MetricInfo("up", "gauge", "Whether the server answered this scrape", "store")
+BACKLOG = MetricInfo("backlog", "gauge", "Messages waiting in a queue of the broker", "queue")
+OVERDUE = MetricInfo(
     "oldest_overdue_seconds", "gauge", "How long the oldest pending row in the database has been due; 0 if none is"
 )
-SINCE_SWEEP = Described("seconds_since_sweep", "gauge", "Since the last sweep claimed; of shards, since the oldest")
+SINCE_SWEEP = MetricInfo("seconds_since_sweep", "gauge", "Seconds since the last sweep; with shards, the longest")
 STANDING = {
-    Where.PENDING: Described("pending", "gauge", "Scheduled orders that are not due yet"),
-    Where.DUE: Described("due", "gauge", "Scheduled orders that are due, and that no sweep has claimed"),
-    Where.LEASED: Described("leased", "gauge", "Orders that a sweep has claimed, and that no worker has settled yet"),
-    Where.DEAD: Described("dead", "gauge", "Dead letters: orders that could not be expired, and wait for an operator"),
+    Where.PENDING: MetricInfo("pending", "gauge", "Scheduled orders that are not due yet"),
+    Where.DUE: MetricInfo("due", "gauge", "Scheduled orders that are due and not yet claimed by a sweep"),
+    Where.LEASED: MetricInfo("leased", "gauge", "Orders that a sweep has claimed and no worker has settled yet"),
+    Where.DEAD: MetricInfo("dead", "gauge", "Dead letters: orders that could not be expired and wait for an operator"),
 }
 COUNTED = {
-    EXPIRED: Described("expired", "counter", "Orders that workers expired"),
-    CLOSED: Described("closed", "counter", "Orders that workers found paid, cancelled or expired, or marked as paid"),
-    "retried": Described("retried", "counter", "Attempts after which an order was scheduled for another one"),
-    "buried": Described("buried", "counter", "Orders that became dead letters"),
-    "reconciled": Described("reconciled", "counter", "Pending orders that the schedule lacked, and reconciling added"),
-    "rescued": Described("rescued", "counter", "Sweeps that workers sent, because beat sent none"),
+    EXPIRED: MetricInfo("expired", "counter", "Orders that workers expired"),
+    CLOSED: MetricInfo("closed", "counter", "Orders that workers found paid, cancelled or expired, or marked as paid"),
+    "retried": MetricInfo("retried", "counter", "Failed attempts after which an order was rescheduled"),
+    "buried": MetricInfo("buried", "counter", "Orders that became dead letters"),
+    "reconciled": MetricInfo("reconciled", "counter", "Pending orders that reconcile added to the schedule"),
+    "rescued": MetricInfo("rescued", "counter", "Sweeps that workers sent because beat did not"),
 }
-GUARD = Described("guard_answers", "counter", "What the shop's guard said of orders", "answer")
-LATENESS = Described("lateness_seconds", "histogram", "How long orders had been due when workers expired them")
+GUARD = MetricInfo("guard_answers", "counter", "Answers of the guard", "answer")
+LATENESS = MetricInfo("lateness_seconds", "histogram", "How long orders had been due when workers expired them")
 
 METRICS = (UP, *STANDING.values(), OVERDUE, SINCE_SWEEP, BACKLOG, *COUNTED.values(), GUARD, LATENESS)
-"""All that is served, in the order in which it is documented."""
+"""All metrics, in the order of docs/reference/metrics.md."""
 
 Read: TypeAlias = Callable[[], list[Metric]]
 
 
 class OrdersCollector(Collector):
-    """Reads what Prometheus asks for, when it asks. A server that is down takes away its own metrics only.
+    """Reads the metrics at each scrape. If a server is down, only its own metrics are missing.
 
     Args:
         expiry: the use cases, as `orders.current` returns them.
-        limit: seconds that a scrape waits.
+        limit: seconds that a scrape waits for a server.
     """
 
     def __init__(self, expiry: OrderExpiry, *, limit: float = LIMIT) -> None:
@@ -103,11 +103,11 @@ class OrdersCollector(Collector):
             self._sources["broker"] = _Source(self._backlog)
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: who registers this need not read."""
+        """Return nothing, so that registering this collector reads nothing."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of all servers that answer in time, and which did."""
+        """Yield the metrics of the servers that answer in time, and `UP` for all."""
         up = _gauge(UP)
         with self._lock:
             give_up = time.monotonic() + self._limit
@@ -118,8 +118,9 @@ class OrdersCollector(Collector):
             up.add_metric([name], float(not isinstance(metrics, Exception)))
             if isinstance(metrics, Exception):
                 why = mask(str(metrics)) or f"no answer within {self._limit:g} s"
-                told = about("not_scraped", server=name, error=why)
-                logger.warning("no metrics of the %s: %s", name, why, extra=told)
+                logger.warning(
+                    "no metrics of the %s: %s", name, why, extra=about("not_scraped", server=name, error=why)
+                )
             else:
                 yield from metrics
         yield up
@@ -127,10 +128,10 @@ class OrdersCollector(Collector):
     def _schedule(self) -> list[Metric]:
         overview = self._operations.overview()
         counters = overview.counters
-        gauges = [_gauge(described, overview.counts[where]) for where, described in STANDING.items()]
+        gauges = [_gauge(info, overview.counts[where]) for where, info in STANDING.items()]
         if overview.swept_ago is not None:
             gauges.append(_gauge(SINCE_SWEEP, overview.swept_ago))
-        counted = [_counter(described, counters.get(name, 0)) for name, described in COUNTED.items()]
+        counted = [_counter(info, counters.get(name, 0)) for name, info in COUNTED.items()]
         answers = _counter(GUARD)
         for answer, name in ANSWERS.items():
             answers.add_metric([answer], counters.get(name, 0))
@@ -150,29 +151,29 @@ class OrdersCollector(Collector):
 
 
 class _Source:
-    """One server. Of a read that hangs there is never more than one: the next scrapes wait for the same."""
+    """Reads one server, never twice at a time: while a read hangs, the next scrapes wait for the same read."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
         self._questions: SimpleQueue[Future[list[Metric]]] = SimpleQueue()
         self._last: Future[list[Metric]] | None = None
-        # The same thread each time, because connections of some frameworks belong to one.
+        # Always the same thread, because some frameworks have one connection per thread.
         Thread(target=self._work, name="orders-metrics", daemon=True).start()
 
     def ask(self) -> None:
-        """Begin to read."""
+        """Start to read, unless a read is running."""
         if self._last is None or self._last.done():
             self._last = Future()
             self._questions.put(self._last)
 
     def answer(self, give_up: float) -> list[Metric] | Exception:
-        """Return what was read, or why nothing was; wait for it until the monotonic clock says *give_up*."""
+        """Return the metrics or the error; wait until *give_up* on the monotonic clock."""
         assert self._last is not None  # noqa: S101 - `ask` comes first
         try:
             return self._last.result(max(give_up - time.monotonic(), 0.0))
         except FutureTimeoutError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - whatever one server raises, the others are served
+        except Exception as error:  # noqa: BLE001 - the other servers' metrics are still served
             return error
 
     def _work(self) -> None:
@@ -180,24 +181,26 @@ class _Source:
             question = self._questions.get()
             try:
                 question.set_result(self._read())
-            except Exception as error:  # noqa: BLE001 - told to who asks
+            except Exception as error:  # noqa: BLE001 - `answer` returns it
                 question.set_exception(error)
 
 
-def _gauge(described: Described, value: float | None = None) -> GaugeMetricFamily:
-    return GaugeMetricFamily(described.full_name, described.told, value, _labels(described))
+def _gauge(info: MetricInfo, value: float | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(info.full_name, info.description, value, _labels(info))
 
 
-def _counter(described: Described, value: float | None = None) -> CounterMetricFamily:
-    return CounterMetricFamily(described.full_name, described.told, value, _labels(described))
+def _counter(info: MetricInfo, value: float | None = None) -> CounterMetricFamily:
+    return CounterMetricFamily(info.full_name, info.description, value, _labels(info))
 
 
-def _labels(described: Described) -> list[str] | None:
-    return [described.label] if described.label else None
+def _labels(info: MetricInfo) -> list[str] | None:
+    return [info.label] if info.label else None
 
 
 def _lateness(counters: Mapping[str, float]) -> HistogramMetricFamily:
     counts = accumulate(counters.get(name, 0) for name in BUCKETS)
     bounds = [*(str(float(bound)) for bound in BOUNDS[:-1]), "+Inf"]
     seconds = counters.get(LATENESS_SUM, 0) / 1e6
-    return HistogramMetricFamily(LATENESS.full_name, LATENESS.told, list(zip(bounds, counts, strict=True)), seconds)
+    return HistogramMetricFamily(
+        LATENESS.full_name, LATENESS.description, list(zip(bounds, counts, strict=True)), seconds
+    )

@@ -1,7 +1,7 @@
-"""What an operator does: count and list orders by where they stand, explain one, retry, remove and extend.
+"""An operator's operations: count and list orders by state, explain one, requeue, remove and extend.
 
-The command line and the pages of the frameworks stand on it. A list is read by rank, so that the last page costs
-what the first one does, whatever the number of orders: O(log N + page).
+The command line and the admin pages use them. A list is read by rank, so the last page costs as much as the first:
+O(log N + page size).
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from orders.expiry import Explanation, OrderExpiry, explain_order
 from orders.schedule import Listed, Schedule, Standing
 
 REACH = 5000
-"""Entries of a list that has no order of its own, so that a page needs all before it: of dead letters, and of several
-shards. What lies beyond is counted, and a page says so."""
+"""The most entries that pages show of dead letters and of several shards. These are not stored in order, so a page has
+to read all entries before it. Entries beyond this are counted, and a page says so."""
 
 
 class Where(StrEnum):
-    """Where an order stands."""
+    """The state of an order in the schedule."""
 
     PENDING = "pending"
-    """Its instant is ahead, and nobody works at it."""
+    """It is not due yet."""
     DUE = "due"
-    """Its instant has passed, and no sweep has claimed it yet; or its lease has run out."""
+    """It is due and no sweep has claimed it yet, or its lease has ended."""
     LEASED = "leased"
-    """A sweep has claimed it: a worker has it, or is about to."""
+    """A sweep has claimed it for a worker."""
     DEAD = "dead"
-    """It is buried, and waits for an operator."""
+    """It is buried and waits for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One order in a list. Its id may hold anything that a member of a sorted set can; see `orders.ids`."""
+    """One order in a list. Its id may be any member of a sorted set; see `orders.ids`."""
 
     order_id: str
     at: datetime | None
-    """When it is due, when its lease ends or, of a dead letter, when it was buried; None if no calendar has it."""
+    """When it is due, its lease ends or it was buried; None if that is not a valid date."""
     attempts: int
-    """Attempts that were started and did not end well."""
+    """Attempts that were started and did not succeed."""
     reason: str | None
-    """Why the last one failed, or why it was buried."""
+    """Why the last attempt failed, or why it was buried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,19 @@ class Page:
     number: int
     """From 1."""
     pages: int
-    """How many there are, at least 1."""
+    """The number of pages, at least 1."""
     total: int
-    """How many orders stand there."""
+    """How many orders are in the list."""
     reachable: int
-    """How many of them the pages show: fewer than *total* only of more than `REACH` dead letters, or with shards."""
+    """How many of them the pages show: at most `REACH` dead letters, and at most `REACH` orders with shards."""
 
 
 class Overview:
-    """How many orders stand where, at one moment.
+    """The number of orders in each state, read at one time.
 
     Args:
-        standings: how each sorted set stands.
-        swept: how many of them are swept: the first ones.
+        standings: the counts of each sorted set.
+        swept: how many of these sorted sets are swept: the first ones.
     """
 
     def __init__(self, standings: Sequence[Standing], swept: int) -> None:
@@ -80,30 +80,30 @@ class Overview:
 
     @property
     def swept_ago(self) -> float | None:
-        """Seconds since the last sweep claimed, from the shard that waits longest; None if one was never swept."""
+        """Seconds since the last sweep, of the shard that has waited longest; None if one was never swept."""
         ago = [None if found.swept_at is None else max(0.0, found.now - found.swept_at) for found in self._swept]
         return None if None in ago else max(seconds for seconds in ago if seconds is not None)
 
     @cached_property
     def counts(self) -> dict[Where, int]:
-        """How many orders stand where."""
+        """The number of orders in each state."""
         listed = (Where.PENDING, Where.DUE, Where.LEASED)
         counted = {where: sum(len(span) for ranks in self.ranks(where) for span in ranks) for where in listed}
         return {**counted, Where.DEAD: sum(found.dead for found in self._standings)}
 
     @property
     def counters(self) -> Mapping[str, float]:
-        """What was counted since the beginning; see `orders.schedule.counters`."""
+        """The counters; see `orders.schedule.counters`."""
         names = {name for found in self._standings for name in found.counters}
         return {name: sum(found.counters.get(name, 0.0) for found in self._standings) for name in names}
 
     def ranks(self, where: Where) -> Sequence[Sequence[range]]:
-        """Return the ranks, in each sorted set, of those that stand there, in order; not of dead letters."""
+        """Return the ranks of the orders in a state, per sorted set, in order. Dead letters have no ranks."""
         return [_ranks(found, where) for found in self._standings]
 
 
 class Operations:
-    """What an operator does, on the Redis and the database of an application.
+    """An operator's operations on the Redis and the database of an application.
 
     Args:
         expiry: the use cases, as `orders.current` returns them.
@@ -113,7 +113,7 @@ class Operations:
         self._expiry = expiry
 
     def now(self) -> datetime:
-        """Return Redis's clock, by which orders fall due, in UTC.
+        """Return Redis's clock, in UTC. It decides which orders are due.
 
         Raises:
             ScheduleError: Redis failed.
@@ -121,7 +121,7 @@ class Operations:
         return datetime.fromtimestamp(self._schedule.now(), UTC)
 
     def overview(self) -> Overview:
-        """Return how many orders stand where.
+        """Return the number of orders in each state.
 
         Raises:
             ScheduleError: Redis failed.
@@ -129,13 +129,13 @@ class Operations:
         return Overview([each.standing() for each in self._schedule.sets()], len(self._schedule.shards))
 
     def page(self, where: Where, *, number: int = 1, size: int = 50, overview: Overview | None = None) -> Page:
-        """Return a page of the orders that stand somewhere, the earliest first.
+        """Return a page of the orders in a state, the earliest first.
 
         Args:
-            where: which list.
-            number: from 1; one that is too high gives the last page.
-            size: orders on a page.
-            overview: what `overview` has just returned, to save asking again.
+            where: the state.
+            number: from 1; the last page if it is too high.
+            size: orders per page.
+            overview: a recent result of `overview`, to save a round trip.
 
         Raises:
             ScheduleError: Redis failed.
@@ -154,7 +154,7 @@ class Operations:
         return Page(items, number, pages, total, reachable)
 
     def explain(self, order_id: str) -> Explanation:
-        """Tell what is known about an order, whatever bytes its id holds.
+        """Return everything that is known about an order. The id may be any member of the schedule.
 
         Raises:
             ScheduleError: Redis failed.
@@ -164,26 +164,26 @@ class Operations:
         return explain_order(order_id, expiry.schedule, expiry.store, expiry.settings)
 
     def retry(self, order_ids: Iterable[str]) -> list[str]:
-        """Schedule dead letters again, due now, with all their attempts; return those ids that were buried.
+        """Requeue dead letters, due now and with no attempts counted; return the ids that were buried.
 
         Raises:
-            ScheduleError: Redis failed; some may be scheduled, and calling again is safe.
+            ScheduleError: Redis failed. Some may be requeued; calling again is safe.
         """
         return self._schedule.retry(order_ids)
 
     def retry_all(self) -> int:
-        """Schedule all dead letters again; return how many there were. Those that are buried meanwhile may stay.
+        """Requeue all dead letters; return how many there were. Those that are buried during the call may stay.
 
         Raises:
-            ScheduleError: Redis failed; some may be scheduled, and calling again is safe.
+            ScheduleError: Redis failed. Some may be requeued; calling again is safe.
         """
         return len(self._schedule.retry([order_id for order_id, _ in self._schedule.dead()]))
 
     def remove(self, order_ids: Iterable[str]) -> int:
-        """Take orders out of the schedule and the dead letters; return how many there were. Their rows stay.
+        """Remove orders from the schedule and the dead letters; return how many there were. Their rows do not change.
 
         Raises:
-            ScheduleError: Redis failed; some may be out, and calling again is safe.
+            ScheduleError: Redis failed. Some may be removed; calling again is safe.
         """
         return self._schedule.remove(order_ids)
 
@@ -191,13 +191,13 @@ class Operations:
         """Give a pending order more time: from its deadline or, if that has passed, from now.
 
         Returns:
-            The new deadline, in UTC; None if the order is not pending, and nothing has changed.
+            The new deadline, in UTC; None if the order is not pending and nothing has changed.
 
         Raises:
-            InvalidOrderId: no row can have this id.
-            InvalidDeadline: it lies beyond the year 9999.
-            StoreError: the database failed; nothing has changed.
-            ScheduleError: Redis failed after the row was changed; the schedule finds the deadline by itself.
+            InvalidOrderId: the id is invalid.
+            InvalidDeadline: the new deadline is after the year 9999.
+            StoreError: the database failed. Nothing has changed.
+            ScheduleError: Redis failed after the row was changed. At the old deadline, a worker reschedules the order.
         """
         expiry = self._expiry
         row = expiry.store.row(ids.parse(order_id))
@@ -218,9 +218,9 @@ class Operations:
         return [_letter(order_id, letter) for order_id, letter in oldest[first:]]
 
 
-def moment(instant: float) -> datetime | None:
-    """Return an instant in Unix seconds as a datetime in UTC; None if no calendar has it. A score may be anything."""
-    return datetime.fromtimestamp(instant, UTC) if 0 <= instant < 253_402_300_800 else None
+def moment(unix_time: float) -> datetime | None:
+    """Convert a Unix time to a datetime in UTC; None if it is not a valid date, because a score may be any number."""
+    return datetime.fromtimestamp(unix_time, UTC) if 0 <= unix_time < 253_402_300_800 else None
 
 
 def _ranks(standing: Standing, where: Where) -> Sequence[range]:
@@ -232,7 +232,7 @@ def _ranks(standing: Standing, where: Where) -> Sequence[range]:
 
 
 def _listed(listed: Sequence[tuple[Schedule, Sequence[range]]], first: int, size: int) -> list[Listed]:
-    """Return a page of what stands at some ranks of one sorted set or, merged, of several."""
+    """Return a page of the ids at some ranks of one sorted set, or of several, merged."""
     if len(listed) == 1:
         [(one, ranks)] = listed
         return one.ranked(list(_cut(ranks, first, size)))
@@ -250,7 +250,7 @@ def _letter(order_id: str, letter: dict[str, Any]) -> Item:
 
 
 def _without(whole: range, holes: Iterable[range]) -> Iterator[range]:
-    """Yield what is left of a range of ranks."""
+    """Yield a range of ranks without the holes."""
     start = whole.start
     for hole in holes:
         if hole.start > start:
@@ -261,7 +261,7 @@ def _without(whole: range, holes: Iterable[range]) -> Iterator[range]:
 
 
 def _cut(ranks: Iterable[range], first: int, size: int) -> Iterator[range]:
-    """Yield the ranges that hold the ranks from the *first*, counted over all ranges."""
+    """Yield the parts of ranges with *size* ranks, starting at the *first*, counted across all ranges."""
     for span in ranks:
         part = span[first : first + size]
         first = max(0, first - len(span))

@@ -1,4 +1,4 @@
-"""The schedule in Redis: a sorted set of order ids by deadline, and all that talks to it."""
+"""The schedule in Redis: a sorted set of order ids by deadline, the keys beside it, and the clients."""
 
 from orders.schedule.aio import AsyncSchedule
 from orders.schedule.clients import client, to_sentinels

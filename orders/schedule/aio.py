@@ -1,4 +1,4 @@
-"""The part of the schedule that a web app needs, for asyncio: the scripts of `orders.schedule`, awaited."""
+"""The schedule for asyncio: the methods that a web application needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class AsyncSchedule:
-    """The sorted set, or the shards, for the tasks of one event loop."""
+    """The sorted set, or all shards, for one event loop."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
@@ -29,11 +29,11 @@ class AsyncSchedule:
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
-        """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
+        """Return the schedule at ``ORDERS_REDIS_URL``. It connects on the first call of a method."""
         return cls(async_client(settings), settings)
 
     async def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
-        """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
+        """Schedule ids at Unix times, or move them there; return how many were not scheduled before."""
         added = 0
         for scripts, part in self._split(entries, itemgetter(0)):
             for chunk in chunks(part):
@@ -41,7 +41,7 @@ class AsyncSchedule:
         return added
 
     async def remove(self, order_ids: Iterable[str]) -> int:
-        """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
+        """Remove ids, whether leased or not; return how many were scheduled or buried."""
         removed = 0
         for scripts, part in self._split(order_ids, str):
             for chunk in chunks(part):
@@ -63,5 +63,5 @@ class AsyncSchedule:
             try:
                 changed = await self._redis.evalsha(script.sha, len(keys), *keys, *args)
             except exceptions.NoScriptError:
-                changed = await self._redis.eval(script.text, len(keys), *keys, *args)  # the server keeps it
+                changed = await self._redis.eval(script.text, len(keys), *keys, *args)  # also caches it
             return int(changed)

@@ -1,7 +1,7 @@
-"""The one place that makes a Redis client from ``ORDERS_REDIS_URL``; its forms are those of `orders.config.redis_url`.
+"""Redis clients for ``ORDERS_REDIS_URL``, whose forms `orders.config.redis_url` describes.
 
-A client waits at most `TIMEOUT` for a connection and for an answer, and asks once more only if a connection was closed:
-a Redis that hangs is not asked twice. What a failover makes of that is a `ScheduleUnavailable` for its seconds.
+A client waits at most `TIMEOUT` for a connection and for a reply. It sends a command once more if the connection was
+closed, but not after a timeout. During a failover, calls raise `ScheduleUnavailable` for a few seconds.
 """
 
 from __future__ import annotations
@@ -28,38 +28,39 @@ if TYPE_CHECKING:
     from orders.config import Settings
 
 CONNECTIONS = 16
-"""Connections that one event loop opens at most. Who finds none free waits for one, as long as for Redis."""
+"""The most connections of one event loop. Further calls wait: at most `TIMEOUT`, in a cluster without a limit."""
 
 SENTINEL_TIMEOUT = 1.0
-"""Seconds to wait for one Sentinel, unless the URL says ``?sentinel_socket_timeout=``. There are others to ask."""
+"""Seconds to wait for one Sentinel before asking the next, unless the URL sets ``?sentinel_socket_timeout=``."""
 
 _SILENT = (exceptions.ConnectionError, exceptions.TimeoutError)
 
 _AGAIN = (exceptions.ConnectionError, exceptions.ClusterDownError, exceptions.SlotNotCoveredError)
-"""After what a cluster is asked how its slots are spread, and the command is tried once more."""
+"""Errors after which a cluster client reads the slot map again and sends the command once more."""
 
 
 def client(settings: Settings, *, timeout: float = TIMEOUT) -> Redis:
-    """Return a client, for threads. Nothing is sent before its first command.
+    """Return a client for threads. It connects on its first command.
 
     Args:
         settings: the settings.
-        timeout: seconds to wait, unless the URL says ``?socket_timeout=`` or ``?socket_connect_timeout=``.
+        timeout: seconds to wait, unless the URL sets ``?socket_timeout=`` or ``?socket_connect_timeout=``.
     """
     url, retry = RedisUrl.parse(settings.redis_url), Retry(NoBackoff(), 1, supported_errors=RETRIED)
     options = {**_times(timeout), **url.options}
     if url.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in url.hosts]
-        # It has what `orders` asks of a Redis; that it is none, only types tell.
+        # It has all methods of `Redis` that `orders` uses, but is not a subclass.
         return cast("Redis", _Cluster(startup_nodes=nodes, retry=retry, ssl=url.is_tls, **options))
     if url.kind == "sentinel":
-        asked = _Sentinels(url.hosts, sentinel_kwargs={**to_sentinels(url, timeout), "retry": Retry(NoBackoff(), 0)})
-        return Redis.from_pool(_Pool(url.master, asked, ssl=url.is_tls, retry=retry, **options))
+        sentinel_options = {**to_sentinels(url, timeout), "retry": Retry(NoBackoff(), 0)}
+        sentinels = _Sentinels(url.hosts, sentinel_kwargs=sentinel_options)
+        return Redis.from_pool(_Pool(url.master, sentinels, ssl=url.is_tls, retry=retry, **options))
     return Redis.from_url(settings.redis_url, retry=retry, **_times(timeout))
 
 
 def async_client(settings: Settings) -> aredis.Redis:
-    """Return a client, for the tasks of one event loop. Nothing is sent before its first command."""
+    """Return a client for one event loop. It connects on its first command."""
     url, retry = RedisUrl.parse(settings.redis_url), AsyncRetry(NoBackoff(), 1, supported_errors=RETRIED)
     options = {**_times(TIMEOUT), **url.options}
     limits = {"max_connections": CONNECTIONS, "timeout": TIMEOUT}
@@ -67,23 +68,23 @@ def async_client(settings: Settings) -> aredis.Redis:
         nodes = [AsyncClusterNode(host, port) for host, port in url.hosts]
         return cast("aredis.Redis", _AsyncCluster(startup_nodes=nodes, retry=retry, ssl=url.is_tls, **options))
     if url.kind == "sentinel":
-        to_them = {**to_sentinels(url), "retry": AsyncRetry(NoBackoff(), 0)}
-        asked = _AsyncSentinels(url.hosts, sentinel_kwargs=to_them)
-        given = {**limits, **options}
-        return aredis.Redis.from_pool(_AsyncPool(url.master, asked, ssl=url.is_tls, retry=retry, **given))
+        sentinel_options = {**to_sentinels(url), "retry": AsyncRetry(NoBackoff(), 0)}
+        sentinels = _AsyncSentinels(url.hosts, sentinel_kwargs=sentinel_options)
+        options = {**limits, **options}
+        return aredis.Redis.from_pool(_AsyncPool(url.master, sentinels, ssl=url.is_tls, retry=retry, **options))
     pool = aredis.BlockingConnectionPool.from_url(settings.redis_url, retry=retry, **limits, **_times(TIMEOUT))
     return aredis.Redis.from_pool(pool)
 
 
 def masters(connected: Redis) -> Sequence[Redis]:
-    """Return a client for each server that is written to: one, unless it is a cluster."""
+    """Return a client for each master: one, unless it is a cluster."""
     if isinstance(connected, RedisCluster):
         return [connected.get_redis_connection(node) for node in connected.get_primaries()]
     return [connected]
 
 
 def to_sentinels(url: RedisUrl, timeout: float = TIMEOUT) -> Mapping[str, Any]:
-    """Return what clients of the Sentinels are told."""
+    """Return the connection options for Sentinels."""
     return {**_times(min(timeout, SENTINEL_TIMEOUT)), "ssl": url.is_tls, **(url.sentinel_options or {})}
 
 
@@ -91,44 +92,44 @@ def _times(timeout: float) -> dict[str, Any]:
     return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
 
 
-def _no_master(name: str, told: list[str]) -> exceptions.TimeoutError:
+def _no_master(name: str, errors: list[str]) -> exceptions.TimeoutError:
     """Return an error that is not `RETRIED`: a failover takes seconds."""
-    return exceptions.TimeoutError(f"no Sentinel knows a master {name!r} that is up. {' '.join(told)}".strip())
+    return exceptions.TimeoutError(f"no Sentinel knows a running master {name!r}. {' '.join(errors)}".strip())
 
 
 class _Sentinels(Sentinel):
-    """Sentinels that threads may share: redis-py's own reorders a list in steps, and two threads could lose one."""
+    """Sentinels that threads may share. redis-py swaps list items in steps, so two threads could lose a Sentinel."""
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
-        """Return where the master is."""
-        told = []
-        for sentinel in (asked := tuple(self.sentinels)):
+        """Return the host and port of the master."""
+        errors = []
+        for sentinel in (sentinels := tuple(self.sentinels)):
             try:
                 masters: Any = sentinel.sentinel_masters()
             except _SILENT as error:
-                told.append(str(error))
+                errors.append(str(error))
                 continue
             state = masters.get(service_name)
             if state and self.check_master_state(state, service_name):
-                self.sentinels = [sentinel, *(other for other in asked if other is not sentinel)]
+                self.sentinels = [sentinel, *(other for other in sentinels if other is not sentinel)]
                 return state["ip"], state["port"]
-        raise _no_master(service_name, told)
+        raise _no_master(service_name, errors)
 
 
 class _Pool(SentinelConnectionPool):
-    """Connections to a master, and with them those to its Sentinels."""
+    """Connections to a master. Closing them also closes those to its Sentinels."""
 
     def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - as in redis-py
-        """Close them."""
+        """Close the connections."""
         super().disconnect(inuse_connections)
-        if inuse_connections:  # else it is because a Sentinel has just told of another master
+        if inuse_connections:  # redis-py passes False when a Sentinel has reported a new master
             self.sentinel_manager.close()
 
 
 class _Cluster(RedisCluster):
-    """A client that asks how the slots are spread when it is first used, not when it is made."""
+    """A client that reads the slot map on its first use, not when it is created."""
 
-    ERRORS_ALLOW_RETRY = _AGAIN  # type: ignore[assignment]  # fewer
+    ERRORS_ALLOW_RETRY = _AGAIN  # type: ignore[assignment]  # a shorter tuple
 
     def __init__(self, **options: Any) -> None:
         self._options = options
@@ -136,7 +137,7 @@ class _Cluster(RedisCluster):
         self._is_connecting = False
 
     def __getattr__(self, name: str) -> Any:
-        """Connect, and return what there was not before."""
+        """Connect, then return the attribute that connecting has set."""
         if name in {"_connecting", "_is_connecting"} or name.startswith("__"):
             raise AttributeError(name)
         with self._connecting:
@@ -151,35 +152,35 @@ class _Cluster(RedisCluster):
             return self.__dict__[name]
 
     def close(self) -> None:
-        """Close the connections, if it has any."""
+        """Close the connections, if there are any."""
         if "nodes_manager" in self.__dict__:
             super().close()
 
 
 class _AsyncSentinels(asentinel.Sentinel):
-    """The same for tasks."""
+    """`_Sentinels` for asyncio."""
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
-        """Return where the master is."""
-        told = []
-        for sentinel in (asked := tuple(self.sentinels)):
+        """Return the host and port of the master."""
+        errors = []
+        for sentinel in (sentinels := tuple(self.sentinels)):
             try:
                 masters: Any = await sentinel.sentinel_masters()
             except _SILENT as error:
-                told.append(str(error))
+                errors.append(str(error))
                 continue
             state = masters.get(service_name)
             if state and self.check_master_state(state, service_name):
-                self.sentinels = [sentinel, *(other for other in asked if other is not sentinel)]
+                self.sentinels = [sentinel, *(other for other in sentinels if other is not sentinel)]
                 return state["ip"], state["port"]
-        raise _no_master(service_name, told)
+        raise _no_master(service_name, errors)
 
 
 class _AsyncPool(asentinel.SentinelConnectionPool, aredis.BlockingConnectionPool):
-    """Connections to a master, and with them those to its Sentinels; who finds none free waits for one."""
+    """Connections to a master. A call that finds none free waits. Closing them also closes those to the Sentinels."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - as in redis-py
-        """Close them."""
+        """Close the connections."""
         await super().disconnect(inuse_connections)
         if inuse_connections:
             for sentinel in self.sentinel_manager.sentinels:
@@ -187,15 +188,15 @@ class _AsyncPool(asentinel.SentinelConnectionPool, aredis.BlockingConnectionPool
 
 
 class _AsyncCluster(aredis.RedisCluster):
-    """A client whose tasks wait for a free connection, rather than fail for want of one."""
+    """A client whose calls wait for a free connection instead of failing."""
 
-    ERRORS_ALLOW_RETRY = _AGAIN  # type: ignore[assignment]  # fewer
+    ERRORS_ALLOW_RETRY = _AGAIN  # type: ignore[assignment]  # a shorter tuple
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_connections=CONNECTIONS, **options)
         self._free = asyncio.Semaphore(CONNECTIONS)
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a command, and return the answer."""
+        """Send a command and return the reply."""
         async with self._free:
             return await super().execute_command(*args, **kwargs)

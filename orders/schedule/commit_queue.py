@@ -1,9 +1,8 @@
-"""What follows the commits of an event loop: told to Redis in the background, so that nothing waits for it.
+"""A queue of schedule updates that wait for the commits of an event loop, and a task that sends them to Redis.
 
-SQLAlchemy tells of a commit in the midst of it, where nothing can be awaited but what it awaits itself, and where a
-task that is cancelled would lose a connection. So what is to follow waits in a queue, which a task of its own works
-off, in the order of the commits, as many at a time as there are. What waits when the process dies is lost, and found
-by reconciling.
+SQLAlchemy's commit events are synchronous: their listeners cannot await Redis, and a task that is cancelled there would
+lose a connection. So the listeners put updates into this queue, and its task sends them in the order of the commits,
+in batches. If the process dies, updates in the queue are lost; reconcile finds their orders.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from orders.schedule.aio import AsyncSchedule
 from orders.schedule.outages import NOT_REMOVED, Outages
 
 Scheduled = tuple[str, float]
-"""An id, and the instant at which it is due in Unix seconds."""
+"""An id, and when it is due in Unix seconds."""
 
 logger = logging.getLogger(__name__)
 
 
 class CommitQueue:
-    """The queue of one event loop, and the schedule that it is for.
+    """The queue of one event loop, and its schedule.
 
     Args:
         schedule: the schedule of the loop.
-        outages: counts what could not be told.
+        outages: counts the updates that failed.
         loop: the loop.
     """
 
@@ -44,28 +43,28 @@ class CommitQueue:
 
     @property
     def is_open(self) -> bool:
-        """Whether it was neither closed nor cancelled."""
+        """Whether it has been neither closed nor cancelled."""
         return not self._task.done()
 
     async def open(self) -> None:
-        """Have its task begin, so that it learns when `asyncio.run` ends the loop by cancelling what runs in it."""
+        """Let the task start, so that it sees the cancellation when `asyncio.run` ends the loop."""
         await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """Tell what waits, and close the connections."""
+        """Send what is in the queue, then close the connections."""
         self._task.cancel()
         await asyncio.wait([self._task])
 
     def enqueue(self, entries: Sequence[Scheduled]) -> None:
-        """Schedule ids in the background; may be called from any thread."""
+        """Schedule ids in the background. May be called from any thread."""
         self._add(entries)
 
     def remove(self, member: str) -> None:
-        """Take an id out of the schedule in the background; may be called from any thread."""
+        """Remove an id in the background. May be called from any thread."""
         self._add([member])
 
     async def drain(self) -> None:
-        """Wait until all that waits has been told, or Redis has failed."""
+        """Wait until the queue is empty. Updates that fail are logged and dropped."""
         while self._waiting:
             self._wake()
             await self._is_idle.wait()
@@ -83,31 +82,31 @@ class CommitQueue:
     async def _run(self) -> None:
         task = asyncio.current_task()
         try:
-            # (Before Python 3.12 a time-out of redis-py may swallow a cancellation; the task still knows of it.)
+            # Before Python 3.12, a timeout in redis-py may swallow a cancellation, but cancelling() still counts it.
             while task and not task.cancelling():
                 await self._is_wanted.wait()
                 self._is_wanted.clear()
-                await self._tell()
+                await self._send_all()
         finally:
-            await self._tell()
+            await self._send_all()
             await self.schedule.close()
 
-    async def _tell(self) -> None:
+    async def _send_all(self) -> None:
         while self._waiting:
             first = type(self._waiting[0])
-            told = list(takewhile(lambda item: type(item) is first, list(self._waiting)))  # noqa: B023 - used at once
+            batch = list(takewhile(lambda item: type(item) is first, list(self._waiting)))  # noqa: B023 - used at once
             try:
-                await self._tell_alike(told)
+                await self._send(batch)
             except Exception:
                 logger.exception(
-                    "what was to follow a commit failed; the schedule will find out by itself",
+                    "could not update the schedule after a commit; reconcile or a worker will correct it",
                     extra=about("redis_not_told"),
                 )
-            for _ in told:  # only now: if this is cancelled, they are told once more
+            for _ in batch:  # after sending: if this is cancelled, the batch is sent again
                 self._waiting.popleft()
         self._is_idle.set()
 
-    async def _tell_alike(self, items: Sequence[Scheduled | str]) -> None:
+    async def _send(self, items: Sequence[Scheduled | str]) -> None:
         scheduled = [item for item in items if not isinstance(item, str)]
         removed = [item for item in items if isinstance(item, str)]
         if scheduled:

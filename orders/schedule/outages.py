@@ -1,4 +1,4 @@
-"""What Redis could not be told after a commit: what has been committed stands, so it is logged and counted."""
+"""Failures of Redis after a commit. The commit stands, so they are logged and counted, not raised."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from orders.errors import ScheduleError
 from orders.logs import about
 
 NAMED = 10
-"""Orders that one line of the log names."""
+"""The most orders that one log line names."""
 
-NOT_SCHEDULED = "not told to Redis, so it waits until reconciling finds it overdue: order %s (%s)"
-"""What the log says of an order whose deadline the schedule does not have."""
+NOT_SCHEDULED = "order %s could not be scheduled; reconcile picks it up once it is overdue: %s"
+"""Log message if `enqueue` failed."""
 
-NOT_REMOVED = "the order %s stays in the schedule until its deadline: %s"
-"""What it says of one that the schedule need not have any more."""
+NOT_REMOVED = "order %s could not be removed from the schedule; it stays there until its deadline: %s"
+"""Log message if `remove` failed."""
 
 logger = logging.getLogger(__name__)
 
 
 class Outages:
-    """How often Redis failed after a commit. Safe to share by threads."""
+    """Counts how often Redis failed after a commit. Threads may share it."""
 
     def __init__(self) -> None:
-        self._counting = Lock()
+        self._lock = Lock()
         self._count = 0
 
     @property
     def count(self) -> int:
-        """How many times there was something to tell, and Redis could not be told; since the process started."""
+        """Failures since the process started."""
         return self._count
 
     @contextmanager
-    def forgiven(self, members: Sequence[str], consequence: str = NOT_SCHEDULED) -> Iterator[None]:
-        """Have a Redis that fails in here, to be told about orders, break nothing: log it, and count it.
+    def forgiven(self, order_ids: Sequence[str], message: str = NOT_SCHEDULED) -> Iterator[None]:
+        """Log and count a `ScheduleError` instead of raising it.
 
         Args:
-            members: the orders.
-            consequence: what the log is to say: a format for the orders and the error.
+            order_ids: the orders.
+            message: the log message, a ``%`` format for the orders and the error.
         """
         try:
             yield
         except ScheduleError as error:
-            with self._counting:
+            with self._lock:
                 self._count += 1
-            more = ", …" if len(members) > NAMED else ""
-            named = ", ".join(map(ids.printable, members[:NAMED])) + more
-            logger.warning(consequence, named, error, extra=about("redis_not_told", members, error=str(error)))
+            more = ", …" if len(order_ids) > NAMED else ""
+            named = ", ".join(map(ids.printable, order_ids[:NAMED])) + more
+            logger.warning(message, named, error, extra=about("redis_not_told", order_ids, error=str(error)))

@@ -1,4 +1,4 @@
-"""What the schedule says, and is told, of orders."""
+"""The records that methods of the schedule take and return."""
 
 from __future__ import annotations
 
@@ -8,83 +8,84 @@ from typing import Any, NamedTuple
 
 
 class Lease(NamedTuple):
-    """A fencing token, and where it holds."""
+    """A fencing token and its shard."""
 
     token: float
     """The end of the lease, as a score."""
     shard: int | None = None
-    """The shard whose ids it holds; None for the sorted set that is named ``ORDERS_KEY``."""
+    """The shard of the leased ids; None for the sorted set named ``ORDERS_KEY``."""
 
 
 class Claimed(NamedTuple):
-    """An id that this claim leased."""
+    """An id that a claim has leased."""
 
     order_id: str
     due: float
-    """Its deadline as the schedule had it, or the end of the lease that has run out: Unix seconds."""
+    """Its score before the claim, in Unix seconds: the deadline, or the end of a lease that has run out."""
     attempts: int
-    """How many attempts at it were started before, and did not end well."""
+    """How many attempts were started before and did not succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one call of `Schedule.claim` took."""
+    """The result of `Schedule.claim`."""
 
     now: float
     """Redis's clock, in Unix seconds."""
     lease: float
-    """The fencing token of all its ids, as a score."""
+    """The fencing token of all these ids, as a score."""
     lease_ends: float
-    """The instant that the token stands for, in Unix seconds."""
+    """The end of the lease, in Unix seconds."""
     claimed: Sequence[Claimed]
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Where an id goes in the schedule."""
+    """The new score of an id; see `Schedule.reschedule`."""
 
     order_id: str
     due: float
+    """Unix seconds."""
     attempts: int = 0
-    """The attempts that count from now on."""
+    """The new number of attempts."""
     failure: dict[str, Any] | None = None
-    """Why it goes there, if an attempt failed: "error", "at", and "retry_at", the same as *due* (Unix seconds)."""
+    """Why the attempt failed, if it did: "error", "at" and "retry_at", which equals *due* (Unix seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the schedule knows about one id."""
+    """What Redis has about one id."""
 
     now: float
     """Redis's clock, in Unix seconds."""
     due: float | None
-    """The instant of its score, in Unix seconds; None if it is not scheduled."""
+    """Its score in Unix seconds; None if it is not scheduled."""
     attempts: int
-    """How many attempts were started and did not end well."""
+    """How many attempts were started and did not succeed."""
     failure: dict[str, Any] | None
-    """The error of the last one."""
+    """Why the last attempt failed."""
     letter: dict[str, Any] | None
-    """Its dead letter."""
+    """Its dead letter; None if it is not buried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the schedule stands. Ranks count from 0, lowest score first, and hold until the next change."""
+    """The counts of one sorted set. Ranks start at 0 for the lowest score, and are valid until the next change."""
 
     now: float
     """Redis's clock, in Unix seconds."""
     scheduled: int
-    """How many ids there are."""
+    """How many ids are in the sorted set."""
     due: int
-    """How many of them have a score that has passed: the ranks below."""
+    """How many of them have a score in the past: the ranks below this number."""
     leased: Sequence[range]
-    """The ranks of those that a claim holds, in order."""
+    """The ranks of leased ids, in order."""
     dead: int
     """How many dead letters there are."""
     started: int
-    """How many ids have attempts that did not end well, or have not ended yet."""
+    """How many ids have attempts that failed or have not ended yet."""
     counters: Mapping[str, float]
-    """What the scripts have counted since the beginning, and what was noted."""
+    """The counters and notes of `Keys.stats`."""
 
     @property
     def swept_at(self) -> float | None:
@@ -98,15 +99,15 @@ class Listed:
 
     order_id: str
     due: float
-    """The instant of its score, in Unix seconds."""
+    """Its score in Unix seconds."""
     attempts: int
-    """How many attempts were started and did not end well."""
+    """How many attempts were started and did not succeed."""
     failure: dict[str, Any] | None
-    """The error of the last one."""
+    """Why the last attempt failed."""
 
 
 class Resident(NamedTuple):
-    """One id as it is in a sorted set, in Redis's own words: empty for what there is not."""
+    """The raw values of one id in Redis; empty for those that do not exist."""
 
     member: bytes
     score: bytes

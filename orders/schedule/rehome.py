@@ -1,32 +1,33 @@
-"""Moving ids to the shard that they belong to."""
+"""Move ids to the shards that they belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from orders.schedule.inspection import NOTE
 from orders.schedule.scripts import split
 from orders.schedule.shards import MOST, retired
-from orders.schedule.sorted_set import NOTE, Schedule
+from orders.schedule.sorted_set import Schedule
 
 HOMED = f"{NOTE}homed"
-"""A note at a shard: for how many shards it holds what belongs in it, and nothing else."""
+"""Note of a shard: the number of shards for which all its ids are in the right place."""
 
 WALKED = f"{NOTE}walked"
-"""A note at a sorted set: where the search for what does not belong in it goes on."""
+"""Note of a sorted set: the cursor at which the search for misplaced ids continues."""
 
 
 def rehome_ids(schedule: Schedule, *, is_over: Callable[[], bool] = lambda: False) -> int:
-    """Move to where it belongs what is elsewhere: in the inbox or, once the number of shards was changed, anywhere.
+    """Move ids from the inbox and, if the number of shards has changed, from all shards to where they belong.
 
     Args:
         schedule: the schedule.
-        is_over: tells, after each 1,000 or so, whether to stop; the next call goes on.
+        is_over: called after every 1,000 ids or so; returns whether to stop. The next call continues from there.
 
     Returns:
         How many ids and dead letters were moved.
 
     Raises:
-        ScheduleError: Redis failed. Nothing is lost, and calling again is safe.
+        ScheduleError: Redis failed. Nothing is lost; call it again.
     """
     shards = schedule.shards
     most = int(schedule.noted(MOST) or 1)
@@ -39,7 +40,7 @@ def rehome_ids(schedule: Schedule, *, is_over: Callable[[], bool] = lambda: Fals
 
 
 def _sort(place: Schedule, shards: Sequence[Schedule], is_over: Callable[[], bool]) -> int:
-    """Move what does not belong in a sorted set."""
+    """Move the misplaced ids of one sorted set."""
     moved = _move(place, shards, [order_id for order_id, _ in place.dead()])
     cursor = int(place.noted(WALKED) or 0)
     while not is_over():
@@ -50,7 +51,7 @@ def _sort(place: Schedule, shards: Sequence[Schedule], is_over: Callable[[], boo
             break
     place.note(WALKED, cursor or None)
     if place not in shards:
-        place.note("swept_at", None)  # nobody claims from it: it must not look as if somebody had stopped to
+        place.note("swept_at", None)  # nobody sweeps it, so it must not count as unswept
     return moved
 
 

@@ -1,6 +1,6 @@
-"""How the schedule's scripts are called: their keys, their arguments, how long to wait, what an error means.
+"""The Lua scripts of the schedule: their keys, their arguments, how to run them, and what their errors mean.
 
-`orders.schedule.Schedule` and `orders.schedule.AsyncSchedule` say the same to Redis, each in its own way.
+`orders.schedule.Schedule` runs them for threads, `orders.schedule.AsyncSchedule` for asyncio.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib.resources import files
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from redis import exceptions
+from redis import Redis, exceptions
 
 from orders import ids, tracing
 from orders.config import mask
@@ -27,11 +27,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SCRIPTS: Mapping[str, Sequence[str]] = {
+    "adopt": ("schedule", "dead", "stats"),
+    "arrive": ("schedule", "attempts", "failures", "dead"),
+    "bury": ("schedule", "attempts", "failures", "dead", "stats", "traces"),
+    "claim": ("schedule", "attempts", "stats", "leases"),
+    "enqueue": ("schedule", "attempts", "failures", "dead", "traces"),
+    "entry": ("schedule", "attempts", "failures", "dead"),
+    "leave": ("schedule", "attempts", "failures", "dead", "traces"),
+    "now": ("schedule",),
+    "peek": ("schedule", "attempts", "failures", "dead"),
+    "remove": ("schedule", "attempts", "failures", "dead", "traces"),
+    "reschedule": ("schedule", "attempts", "failures", "stats"),
+    "retry": ("schedule", "attempts", "failures", "dead"),
+    "settle": ("schedule", "attempts", "failures", "stats", "traces"),
+    "standing": ("schedule", "attempts", "dead", "stats", "leases"),
+    "start": ("schedule", "attempts"),
+}
+"""Each script in ``lua/`` with its ``KEYS``, in order: names of properties of `orders.schedule.keys.Keys`."""
+
 CHUNK = 1000
-"""Ids that one call of a script handles: Redis does nothing else meanwhile, for about a millisecond."""
+"""Ids per call of a script. Redis does nothing else during the call, which takes about a millisecond."""
 
 TIMEOUT = 5.0
-"""Seconds to wait for Redis, to connect and for an answer, unless the URL says ``?socket_timeout=``."""
+"""Seconds to wait for a connection to Redis and for a reply, unless the URL sets ``?socket_timeout=``."""
 
 AWAY = (
     exceptions.ConnectionError,
@@ -39,15 +58,15 @@ AWAY = (
     exceptions.ReadOnlyError,  # a master that has become a replica
     exceptions.ClusterError,
     exceptions.RedisClusterException,
-    exceptions.TryAgainError,  # a slot that is being moved
+    exceptions.TryAgainError,  # the slot is being migrated
 )
-"""What passes: a server that is down, or that is no longer the one to ask."""
+"""Errors that pass: the server is down, or is no longer the master."""
 
 _AWAY_WORDS = re.compile(r"\b(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b")
-"""The same, in what an older server says of an error inside a script."""
+"""The same errors as older servers report them from inside a script."""
 
 RETRIED = (exceptions.ConnectionError,)
-"""What is tried once more: a connection that was closed. A Redis that hangs is not asked twice."""
+"""Errors after which a command is sent once more: a closed connection, not a timeout."""
 
 
 class Source(NamedTuple):
@@ -55,7 +74,7 @@ class Source(NamedTuple):
 
     text: str
     sha: str
-    """By what a server knows it."""
+    """The SHA-1 of the text, for ``EVALSHA``."""
 
 
 @cache
@@ -65,64 +84,72 @@ def _source(name: str) -> Source:
 
 
 class Scripts:
-    """The scripts, on the keys of one sorted set.
+    """The scripts with the keys of one sorted set.
 
     Args:
         settings: the settings.
-        shard: which one, from 0; None for the sorted set that is named ``ORDERS_KEY``.
+        shard: the shard, from 0; None for the sorted set named ``ORDERS_KEY``.
     """
 
     def __init__(self, settings: Settings, shard: int | None = None) -> None:
         keys = Keys(settings.key)
-        self.keys = keys = keys if shard is None else keys.shard(shard)
+        self.keys = keys if shard is None else keys.shard(shard)
         self.offset = settings.score_offset
-        tried = [keys.schedule, keys.attempts, keys.failures]
-        self._keys = {
-            "enqueue": [*tried, keys.dead, keys.traces],
-            "adopt": [keys.schedule, keys.dead, keys.stats],
-            "claim": [keys.schedule, keys.attempts, keys.stats, keys.leases],
-            "start": [keys.schedule, keys.attempts],
-            "settle": [*tried, keys.stats, keys.traces],
-            "reschedule": [*tried, keys.stats],
-            "bury": [*tried, keys.dead, keys.stats, keys.traces],
-            "remove": [*tried, keys.dead, keys.traces],
-            "retry": [*tried, keys.dead],
-            "now": [keys.schedule],
-            "entry": [*tried, keys.dead],
-            "standing": [keys.schedule, keys.attempts, keys.dead, keys.stats, keys.leases],
-            "peek": [*tried, keys.dead],
-            "arrive": [*tried, keys.dead],
-            "leave": [*tried, keys.dead, keys.traces],
-        }
+        self._keys = {script: [getattr(self.keys, name) for name in names] for script, names in SCRIPTS.items()}
 
     def keys_of(self, name: str) -> Sequence[str]:
-        """Return the keys of a script, as its header lists them."""
+        """Return the ``KEYS`` of a script."""
         return self._keys[name]
 
     def source(self, name: str) -> Source:
         """Return a script."""
         return _source(name)
 
-    def score(self, instant: float) -> str:
-        """Return the score of an instant in Unix seconds."""
-        return f"{instant - self.offset:.6f}"
+    def score(self, due_at: float) -> str:
+        """Convert a Unix time to a score."""
+        return f"{due_at - self.offset:.6f}"
 
     def pairs(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
-        """Return the arguments for ids and their instants: score, id, score, id."""
-        return [part for order_id, due in entries for part in (self.score(due), ids.encode(order_id))]
+        """Return the arguments for ids and their Unix times: score, id, score, id."""
+        return [part for order_id, due_at in entries for part in (self.score(due_at), ids.encode(order_id))]
 
     def enqueued(self, entries: Iterable[tuple[str, float]]) -> list[Any]:
-        """Return the arguments for ids that the shop schedules: `pairs`, and behind them the trace, if there is one."""
+        """Return the arguments of ``enqueue``: the `pairs`, then the trace context if there is one."""
         arguments, trace = self.pairs(entries), tracing.traceparent()
         return arguments if trace is None else [*arguments, trace]
 
     def head(self, lease: float, counts: Mapping[str, int]) -> list[Any]:
-        """Return the first arguments of a script that ends an attempt: the token, and what it adds to counters."""
+        """Return the first arguments of a script that ends an attempt: the token, then the counters to increase."""
         return [repr(lease), len(counts), *chain.from_iterable(counts.items())]
 
     def members(self, order_ids: Iterable[str]) -> list[Any]:
         """Return the arguments for ids."""
         return list(map(ids.encode, order_ids))
+
+
+class ScriptRunner:
+    """Runs the scripts on one sorted set. Threads may share it; a forked process opens its own connections.
+
+    Args:
+        redis: the client.
+        settings: the settings.
+        number: the shard, from 0; None for the sorted set named ``ORDERS_KEY``.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings, number: int | None = None) -> None:
+        self.number = number
+        self._redis = redis
+        self._settings = settings
+        self._scripts = Scripts(settings, number)
+        self._keys = self._scripts.keys
+
+    def _run(self, name: str, args: Sequence[Any]) -> Any:
+        script, keys = self._scripts.source(name), self._scripts.keys_of(name)
+        with translated(self._settings):
+            try:
+                return self._redis.evalsha(script.sha, len(keys), *keys, *args)
+            except exceptions.NoScriptError:
+                return self._redis.eval(script.text, len(keys), *keys, *args)  # also caches it
 
 
 def chunks(items: Iterable[T]) -> Iterator[list[T]]:
@@ -133,7 +160,7 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def split(items: Iterable[T], shards: int, id_of: Callable[[T], str]) -> Mapping[int, list[T]]:
-    """Return which items belong to which shard, by the ids that they have."""
+    """Group items by the shard of their ids."""
     if shards == 1:
         return {0: list(items)}
     parts: dict[int, list[T]] = defaultdict(list)
@@ -144,7 +171,7 @@ def split(items: Iterable[T], shards: int, id_of: Callable[[T], str]) -> Mapping
 
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
-    """Turn redis-py's errors into ours."""
+    """Raise redis-py's errors as ``ScheduleError`` or ``ScheduleUnavailable``."""
     try:
         yield
     except AWAY as error:
@@ -152,7 +179,7 @@ def translated(settings: Settings) -> Iterator[None]:
     except exceptions.RedisError as error:
         if _AWAY_WORDS.search(str(error)):
             raise _unavailable(settings, error) from error
-        raise ScheduleError(f"Redis refused a command on the key {settings.key!r}: {error}") from error
+        raise ScheduleError(f"Redis rejected a command on the key {settings.key!r}: {error}") from error
 
 
 def _unavailable(settings: Settings, error: Exception) -> ScheduleUnavailable:

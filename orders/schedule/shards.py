@@ -1,12 +1,11 @@
-"""Several sorted sets that are one schedule (``ORDERS_SHARDS``): for more than one Redis holds, or one core serves.
+"""Several sorted sets as one schedule (``ORDERS_SHARDS``), for more orders than one Redis can hold or one core serve.
 
-An id belongs to the shard that `home` names. Each shard is a `Schedule` of its own, in its own cluster slot, and is
-swept on its own. The sorted set named ``ORDERS_KEY`` is then an inbox: a plain ``ZADD`` from another language still
-works, and each sweep moves what it finds there to where it belongs. The same happens to shards that are no longer in
-use because the number of shards was changed.
+`home` computes the shard of an id. Each shard is a `Schedule` with its own cluster slot and its own sweeps. The sorted
+set named ``ORDERS_KEY`` becomes an inbox: a plain ``ZADD`` from another language still works, and each sweep moves the
+ids from the inbox to their shards. Shards that are no longer in use are emptied in the same way.
 
-Nothing depends on an id being in one sorted set only: one that is in two is due twice, and the second time its row is
-final. So a move need not be atomic across servers: it adds first, and takes out then.
+An id may be in two sorted sets for a while: it is then due twice, and the second time its row is final. So a move need
+not be atomic across servers: it adds the id to the new shard, then deletes it from the old one.
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ from redis import Redis
 
 from orders import ids
 from orders.config import MAX_SHARDS
+from orders.schedule.inspection import NOTE
 from orders.schedule.keys import home
 from orders.schedule.records import Entry
 from orders.schedule.scripts import split
-from orders.schedule.sorted_set import NOTE, Schedule
+from orders.schedule.sorted_set import Schedule
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST = f"{NOTE}shards"
-"""A note at the sorted set ``ORDERS_KEY``: the most shards that there ever were."""
+"""Note of the sorted set ``ORDERS_KEY``: the most shards that were ever used."""
 
 
 def connect_schedule(settings: Settings) -> Schedule:
-    """Return the schedule at ``ORDERS_REDIS_URL``. Nothing is sent before the first call."""
+    """Return the schedule at ``ORDERS_REDIS_URL``. It connects on the first call of a method."""
     return (ShardedSchedule if settings.shards > 1 else Schedule).connect(settings)
 
 
 class ShardedSchedule(Schedule):
-    """Several shards as one schedule. What concerns a lease is done with the `shard` that it holds in."""
+    """Several shards as one schedule. Methods that take a lease are called on its `shard`."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         super().__init__(redis, settings)
@@ -53,55 +53,55 @@ class ShardedSchedule(Schedule):
         return self._shards
 
     def shard(self, number: int | None) -> Schedule:
-        """Return a shard, perhaps one that is no longer in use; with None, the inbox."""
+        """Return a shard, even one that is no longer in use; the inbox if *number* is None."""
         if number is None:
             return self._inbox
         return self._shards[number] if number < len(self._shards) else super().shard(number)
 
     def enqueue(self, entries: Iterable[tuple[str, float]]) -> int:
-        """Schedule ids at instants (Unix seconds), or move them there; return how many were not scheduled."""
+        """Schedule ids at Unix times, or move them there; return how many were not scheduled before."""
         return sum(shard.enqueue(part) for shard, part in self._split(entries, itemgetter(0)))
 
     def adopt(self, entries: Iterable[tuple[str, float]]) -> int:
-        """Schedule ids that are neither scheduled nor buried; return how many there were."""
+        """Schedule those ids that are neither scheduled nor buried; return how many."""
         return sum(shard.adopt(part) for shard, part in self._split(entries, itemgetter(0)))
 
     def remove(self, order_ids: Iterable[str]) -> int:
-        """Take ids out, whoever holds their lease; return how many were scheduled or buried."""
+        """Remove ids, whether leased or not; return how many were scheduled or buried."""
         return sum(shard.remove(part) for shard, part in self._split(order_ids, str))
 
     def retry(self, order_ids: Iterable[str]) -> list[str]:
-        """Schedule dead letters again, due now, with all their attempts; return those ids that were buried."""
+        """Requeue dead letters, due now and with no attempts counted; return the ids that were buried."""
         return [order_id for shard, part in self._split(order_ids, str) for order_id in shard.retry(part)]
 
     def drop(self, order_ids: Iterable[str]) -> int:
-        """Forget dead letters; return how many there were."""
+        """Delete dead letters; return how many there were."""
         return sum(shard.drop(part) for shard, part in self._split(order_ids, str))
 
     def uncovered(self, order_ids: Sequence[str]) -> list[str]:
-        """Return those ids that are neither scheduled nor buried: what `adopt` would add."""
+        """Return the ids that are neither scheduled nor buried."""
         return [order_id for shard, part in self._split(order_ids, str) for order_id in shard.uncovered(part)]
 
     def entry(self, order_id: str) -> Entry:
-        """Return what is known about one id: where it belongs or, if nothing is, in the inbox."""
+        """Return what Redis has about one id: in its shard or, if it is not there, in the inbox."""
         known = self._home(order_id).entry(order_id)
         return self._inbox.entry(order_id) if known.due is None and known.letter is None else known
 
     def dead(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the dead letters: id and letter, in no order. One that is buried meanwhile may be missed."""
+        """Yield the dead letters as id and letter, unordered. Those buried during the iteration may be missing."""
         return chain.from_iterable(each.dead() for each in self.sets())
 
     def due(self, *, ahead: float = 0.0) -> int:
-        """Return how many ids fall due before now plus *ahead* seconds, leases that have run out included."""
+        """Count the ids that are due within *ahead* seconds, including those whose leases have ended."""
         return sum(each.due(ahead=ahead) for each in self.sets())
 
     def swept_at(self) -> float | None:
-        """Return when that shard was swept that was not for the longest time; None if there is one that never was."""
+        """Return when the shard was swept that has waited longest; None if a shard was never swept."""
         swept = [shard.swept_at() for shard in self._shards]
-        return None if None in swept else min(at for at in swept if at is not None)
+        return None if None in swept else min(time for time in swept if time is not None)
 
     def sets(self) -> Sequence[Schedule]:
-        """Return all sorted sets that may hold something: the shards, the inbox, and shards no longer in use."""
+        """Return all sorted sets that may have entries: the shards, the inbox, and shards no longer in use."""
         return [*self._shards, self._inbox, *retired(self, self.noted(MOST) or 1)]
 
     def _home(self, order_id: str) -> Schedule:
@@ -113,7 +113,7 @@ class ShardedSchedule(Schedule):
 
 
 def retired(schedule: Schedule, most: float) -> Sequence[Schedule]:
-    """Return the shards that are no longer in use, of the most that there ever were."""
+    """Return the shards that are no longer in use. *most* is the highest number of shards ever used."""
     if most <= 1:
         return []
     in_use = len(schedule.shards)

@@ -1,1 +1,1 @@
-"""What makes a Celery worker fit for orders: steps of its start, and how it takes, times and reports messages."""
+"""Bootsteps and settings of a Celery worker: how it receives messages, reads their times, logs and stops."""

@@ -1,7 +1,7 @@
-"""A sweep times its messages by Redis's clock; a worker reads them by its own. This makes up for the difference.
+"""Correct the times of messages, which are by Redis's clock, for the difference to this host's clock.
 
-Without it, a worker whose clock is fast would drop every message as expired, and one whose clock is slow would hold
-orders for as long as it is behind.
+Otherwise a worker with a fast clock would drop all messages as expired, and one with a slow clock would start them
+late.
 """
 
 import logging
@@ -23,34 +23,34 @@ _ahead = timedelta(0)
 
 
 def measure(schedule: Schedule) -> float:
-    """Compare the clocks; return the seconds that this host's is ahead.
+    """Measure and return how many seconds this host's clock is ahead of Redis's.
 
     Raises:
-        ScheduleUnavailable: Redis is unreachable. What was measured before goes on to hold.
+        ScheduleUnavailable: Redis is unreachable. The last measurement stays in use.
     """
     global _ahead  # noqa: PLW0603 - one clock per host
     before = time.time()
-    theirs = schedule.now()
-    seconds = (before + time.time()) / 2 - theirs
+    redis_time = schedule.now()
+    seconds = (before + time.time()) / 2 - redis_time
     _ahead = timedelta(seconds=seconds)
     return seconds
 
 
 class TimedRequest(MaskedRequest):
-    """A message in a worker, with its times by this host's clock."""
+    """A message in a worker. Its times are converted to this host's clock."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, maybe_iso8601=_parse, **options)
 
     @property
     def tzlocal(self) -> tzinfo:
-        """What a time of a message without a zone is in."""
+        """The time zone of times without one."""
         return UTC
 
     acknowledged: bool
 
     def acknowledge(self) -> None:
-        """Acknowledge the message: at once if no broker is to be told, else from the event loop as Celery does."""
+        """Acknowledge the message: at once if kombu does that locally, else from the event loop like Celery."""
         if not self.acknowledged and isinstance(self.message.channel, virtual.Channel):
             self.message.ack_log_error(logger, self.connection_errors)
             self.acknowledged = True
@@ -58,13 +58,13 @@ class TimedRequest(MaskedRequest):
 
     @property
     def eta(self) -> datetime | None:
-        """When to start."""
+        """When to start the task."""
         eta: datetime | None = self._eta
         return eta and eta + _ahead
 
     @property
     def expires(self) -> datetime | None:
-        """When it is void."""
+        """When the message expires."""
         expires: datetime | None = self._expires
         return expires and expires + _ahead
 
@@ -74,12 +74,12 @@ class TimedRequest(MaskedRequest):
 
 
 @lru_cache(maxsize=1024)
-def _parse(moment: str) -> datetime:
-    """Parse a time of a message: all messages of a claim end at the same."""
-    return datetime.fromisoformat(moment)
+def _parse(text: str) -> datetime:
+    """Parse a time of a message. Cached, because all messages of a claim expire at the same time."""
+    return datetime.fromisoformat(text)
 
 
 class TimedTask(Task):
-    """A task whose messages are timed by Redis's clock."""
+    """A task whose messages have times by Redis's clock."""
 
     Request = "tasks.worker.clock:TimedRequest"

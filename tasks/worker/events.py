@@ -1,7 +1,7 @@
-"""How a worker sends the events that Flower reads: in groups, and without passwords.
+"""Task events, which Flower reads: sent in groups, and without passwords.
 
-Celery sends what it has whenever its event loop comes round, which is after each message or two. Publishing the three
-events of a task like that costs more than all else that Celery does with it.
+Celery sends the buffered events on each turn of its event loop, so after each message or two. Publishing the three
+events of a task like that costs more than everything else that Celery does with the task.
 """
 
 from typing import Any
@@ -12,14 +12,14 @@ from celery.worker.request import Request
 from orders.config import mask
 
 INTERVAL = 0.05
-"""Seconds between two groups: what Flower is late."""
+"""Seconds between two groups: the delay in Flower."""
 
 LIMIT = 500
-"""Events that are not kept longer than it takes to send them."""
+"""Events after which the buffer is sent at once."""
 
 
 class GroupedEvents(bootsteps.StartStopStep):
-    """Sends the events of tasks in groups."""
+    """Sends task events in groups."""
 
     requires = ("celery.worker.consumer.events:Events",)
 
@@ -27,16 +27,16 @@ class GroupedEvents(bootsteps.StartStopStep):
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Take the sending over; called by Celery when the worker has connected."""
+        """Replace Celery's flushing by a timer; called by Celery when the worker has connected."""
         dispatcher = consumer.event_dispatcher
         if consumer.hub is None or dispatcher is None:
-            return  # this pool has no event loop: Celery groups nothing
+            return  # without an event loop, Celery does not buffer events
         dispatcher.on_send_buffered = None
         dispatcher.buffer_limit = LIMIT
         self._timer = consumer.timer.call_repeatedly(INTERVAL, dispatcher.flush)
 
     def stop(self, consumer: Any) -> None:
-        """Send what is left; called by Celery when the worker stops or has lost its connection."""
+        """Send the buffered events; called by Celery when the worker stops or has lost its connection."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -44,10 +44,10 @@ class GroupedEvents(bootsteps.StartStopStep):
 
 
 class NoGossip(bootsteps.Step):
-    """Has workers not read each other's events: nothing here needs it, and one that is malformed would end them all.
+    """Turns off gossip: workers do not need each other's events, and a malformed one would end all of them.
 
-    Nor do they ask each other for tasks that were revoked when they start, which takes a second: a row says by itself
-    that its order is not to be expired.
+    Also turns off mingle, which delays the start by a second to ask other workers for revoked tasks. Nobody needs to
+    revoke ``orders.expire``, because the row decides whether an order expires.
     """
 
     def __init__(self, worker: Any, **_: Any) -> None:
@@ -55,10 +55,10 @@ class NoGossip(bootsteps.Step):
 
 
 class MaskedRequest(Request):
-    """A message in a worker. What a hook or a driver raises may name a URL with its password, and events are read."""
+    """A message in a worker. Its events mask passwords, because errors of hooks and drivers may contain a URL."""
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 - Celery's name
-        """Send an event of this task."""
+        """Send an event of this task, with masked fields if it failed."""
         if type == "task-failed":
             fields = {name: mask(str(value)) for name, value in fields.items()}
         super().send_event(type, **fields)

@@ -1,7 +1,7 @@
-"""What a pool does with messages that came together: one attempt for all of them.
+"""Run one attempt for the messages of a group, in a process or thread of the pool.
 
-The first message's task makes the attempt, for all; the others have their part of how it ended. Each is a task of its
-own all the same: Celery traces those that fail, and all of them if somebody listens.
+The task of the first message runs the attempt; the other tasks return their part of its results. Each message stays a
+Celery task: Celery traces the first one, those that fail, and all of them if signals have receivers.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from orders.errors import OrdersError
 from orders.schedule import Lease
 
 Message: TypeAlias = tuple[str, Sequence[str], tuple[Sequence[str], Mapping[str, Any], Any], dict[str, Any]]
-"""Id, order ids, body, and headers of a message: plain data, since it may go to another process."""
+"""Task id, order ids, body and headers of a message: plain data that can be sent to another process."""
 
 Outcome: TypeAlias = tuple[int, Any, float]
-"""How a task ended, as Celery's requests take it: whether it failed, its result or `ExceptionInfo`, its seconds."""
+"""The argument of Celery's `Request.on_success`: whether the task failed, result or `ExceptionInfo`, seconds."""
 
-_here = threading.local()
+_thread = threading.local()
 
 
 class Group:
     """One attempt for the orders of several messages.
 
     Args:
-        order_ids: the orders of all of them.
-        lease: the one that all of them are held by.
-        is_alone: whether nothing else is under way in this process, so that orders may be in it that were tried before.
+        order_ids: the orders of all messages.
+        lease: the lease of all messages.
+        is_alone: whether nothing else runs in this process. If so, orders that were tried before are started too.
     """
 
     def __init__(self, order_ids: Sequence[str], lease: Lease, *, is_alone: bool) -> None:
@@ -43,17 +43,17 @@ class Group:
         self._attempt = orders.current().attempt(lease)
         try:
             self._attempt.start(order_ids, only_new=not is_alone)
-        except Exception as error:  # noqa: BLE001 - raised in each task: what is raised here, no thread's pool would tell
+        except Exception as error:  # noqa: BLE001 - raised in each task; a thread pool would lose it here
             self._error = error
 
     def is_for(self, order_ids: Sequence[str]) -> bool:
-        """Tell whether the attempt is for these: not for what was tried before, unless it is alone."""
+        """Return False if the attempt left out one of these orders because it was tried before."""
         return self._attempt.tried_before.isdisjoint(order_ids)
 
     def end(self, order_ids: Sequence[str]) -> dict[str, int]:
-        """Return how it ended for the orders of one message; make the attempt if that is the first one."""
+        """Return the results of one message's orders. The first call runs the attempt."""
         if self._has_run:
-            tracing.link(self._attempt.span)  # which is recorded in the trace of the first
+            tracing.link(self._attempt.span)  # recorded in the trace of the first task
         elif not self._error:
             self._has_run = True
             try:
@@ -67,44 +67,44 @@ class Group:
 
 
 def current() -> Group | None:
-    """Return the group that this thread works for; None if a task was called by itself."""
-    return getattr(_here, "group", None)
+    """Return the group that this thread runs; None if a task was called outside of a group."""
+    return getattr(_thread, "group", None)
 
 
 def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool) -> list[Outcome | None]:
-    """Do what several messages of a lease say; return how each ended, None if it is to be done alone.
+    """Run the tasks of several messages of a lease; return each outcome, None if the task must run alone.
 
     Args:
-        name: of the task.
-        lease: the one of all messages.
-        messages: what there is to do.
+        name: the name of the task.
+        lease: the lease of all messages.
+        messages: the messages.
         is_alone: see `Group`.
     """
-    began, is_traced = time.monotonic(), True  # the first one is
+    started_at, is_traced = time.monotonic(), True  # Celery always traces the first task
     group = Group([order_id for _, order_ids, *_ in messages for order_id in order_ids], lease, is_alone=is_alone)
     outcomes: list[Outcome | None] = []
-    _here.group = group
+    _thread.group = group
     try:
         for task_id, order_ids, body, headers in messages:
             outcome = None
             if group.is_for(order_ids):
-                outcome = None if is_traced else _end(group, order_ids, began)
+                outcome = None if is_traced else _end(group, order_ids, started_at)
                 outcome = outcome or trace_task_ret(name, task_id, headers, body, None, None)
-                is_traced = _is_heard()
+                is_traced = _has_receivers()
             outcomes.append(outcome)
     finally:
-        _here.group = None
+        _thread.group = None
     return outcomes
 
 
-def _end(group: Group, order_ids: Sequence[str], began: float) -> Outcome | None:
-    """Return how it ended for a message, without Celery; None if it failed, which Celery is to see."""
+def _end(group: Group, order_ids: Sequence[str], started_at: float) -> Outcome | None:
+    """Return the outcome of a message without Celery's tracing; None if it failed, so that Celery traces it."""
     try:
-        return 0, repr(group.end(order_ids)), time.monotonic() - began
-    except Exception:  # noqa: BLE001 - it is raised again, in the task
+        return 0, repr(group.end(order_ids)), time.monotonic() - started_at
+    except Exception:  # noqa: BLE001 - raised again in the task
         return None
 
 
-def _is_heard() -> bool:
-    """Tell whether somebody listens to what Celery tells of tasks that run."""
+def _has_receivers() -> bool:
+    """Return whether signals of running tasks have receivers."""
     return bool(signals.task_prerun.receivers or signals.task_postrun.receivers or signals.task_success.receivers)

@@ -1,8 +1,8 @@
-"""A sign of life: a file that a worker, or beat, touches each time that its loop comes round.
+"""A heartbeat file, which the event loop of a worker and the loop of beat touch.
 
-Whoever supervises the process looks at the file's age, which costs nothing: see docs/how-to/deploy.md. Old means that
-the loop hangs, or waits for a server that hangs; `tasks.servers` tells which. A worker that has no connection to the
-broker has no file: it is alive, and not ready.
+A probe checks the age of the file; see docs/how-to/deploy.md. If the file is old, the loop hangs or waits for a server
+that hangs; `tasks.servers` tells which. A worker without a connection to the broker has no file: it is alive, but not
+ready.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ import orders
 from orders.errors import ConfigError
 
 INTERVAL = 1.0
-"""Seconds between two touches by a worker, if its loop comes round."""
+"""Seconds between two touches by a worker."""
 
 
 class Heartbeat(bootsteps.StartStopStep):
@@ -26,17 +26,17 @@ class Heartbeat(bootsteps.StartStopStep):
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Begin; called by Celery when the worker consumes.
+        """Touch the file from now on; called by Celery when the worker consumes.
 
         Raises:
-            ConfigError: the file cannot be made.
+            ConfigError: the file cannot be created.
         """
         if orders.current().settings.heartbeat_file:
             touch()
             self._timer = consumer.timer.call_repeatedly(INTERVAL, touch)
 
     def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """Take the file away; called by Celery when the worker stops or has lost its connection."""
+        """Delete the file; called by Celery when the worker stops or has lost its connection."""
         file = orders.current().settings.heartbeat_file
         if self._timer and file:
             self._timer.cancel()
@@ -45,25 +45,25 @@ class Heartbeat(bootsteps.StartStopStep):
 
 
 class Scheduler(beat.Scheduler):
-    """Celery's scheduler, which touches the file with each tick: it ticks whether Redis answers or not."""
+    """Celery's scheduler. It touches the file on each tick, whether Redis answers or not."""
 
     def tick(self, *arguments: Any, **options: Any) -> float:
-        """Send what is due; return the seconds until the next tick."""
+        """Send the tasks that are due; return the seconds until the next tick."""
         touch()
         wait: float = super().tick(*arguments, **options)
         return wait
 
 
 def touch() -> None:
-    """Touch the file, if there is to be one.
+    """Touch the file, if ``ORDERS_HEARTBEAT_FILE`` is set.
 
     Raises:
-        ConfigError: it cannot be made.
+        ConfigError: the file cannot be created.
     """
     file = orders.current().settings.heartbeat_file
     if file:
         try:
             Path(file).touch()
         except OSError as error:
-            told = f"ORDERS_HEARTBEAT_FILE is {file!r}: accepted is a file that can be written here: {error}"
-            raise ConfigError(told) from error
+            message = f"ORDERS_HEARTBEAT_FILE is {file!r}: accepted is a file that this process can write: {error}"
+            raise ConfigError(message) from error

@@ -1,12 +1,12 @@
-"""How a worker takes messages of ``orders.expire``: in bulk, and one attempt for all that came together.
+"""Receive messages of ``orders.expire`` in bulk, and run one attempt for all messages of a lease.
 
-Celery has one call of its pool for each message. Here its requests wait until the event loop has read what there is,
-and one call is for all of a lease: what comes meanwhile is the next. Databases do so with their logs, and call it group
-commit (DeWitt et al., "Implementation techniques for main memory database systems", 1984). Each request remains one of
-Celery's, which sends its events, counts it, lists it, and revokes it.
+Celery calls its pool once per message. Here requests wait until the event loop has read all available messages; then
+one call of the pool handles those of a lease. Messages that arrive during the call are the next group. Databases write
+their logs like this and call it group commit (DeWitt et al., "Implementation techniques for main memory database
+systems", 1984). Each request stays a Celery request: Celery sends its events, counts it, lists it and revokes it.
 
-What was tried before is done alone: nothing else is under way in its process, so that an order that kills its process
-harms no other, and is the only one that this is held against.
+Messages that were tried before run alone in a process. So an order that kills its process affects no other order, and
+no other order's attempts are counted.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from tasks.messages import parse_claim
 from tasks.worker import group
 
 LANES = 4
-"""Attempts at a time in the threads of a worker: one may wait for a row that a payment holds, or for the guard."""
+"""Concurrent attempts in the threads of a worker: one may wait for a locked row, or for the guard."""
 
 FEW = 32
-"""Messages in the first attempt, and in each if they take long; with a guard, as many as it is asked at a time."""
+"""Messages in the first attempt, and the minimum after slow ones. With a guard it is ``ORDERS_GUARD_PARALLEL``."""
 
 LONG = 0.5
-"""Seconds after which an attempt has taken long: the next is for half as many messages, else for four times as many."""
+"""Seconds after which an attempt is slow: the next has half as many messages, else up to 4 times as many."""
 
 MOST_TIMERS = 100_000
 
 
 class Intake(bootsteps.StartStopStep):
-    """Collects the requests of ``orders.expire`` and has the pool do many at a time."""
+    """Collects the requests of ``orders.expire``, and hands many of them to the pool at a time."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -51,18 +51,19 @@ class Intake(bootsteps.StartStopStep):
         self._pass_on = consumer.on_task_request
         consumer.on_task_request = self.receive
         self._waiting: dict[Hashable, deque[Any]] = {}
-        """By lease, or by id if a message is a batch: that has company enough."""
+        """By lease, or by task id if a message is a batch, which is large enough for an attempt of its own."""
         self._held = 0
-        """How many requests wait."""
+        """The number of waiting requests."""
         self._alone: deque[Any] = deque()
-        """Those that were begun, and are to be done alone."""
+        """Requests that the pool has accepted, and whose orders must run alone."""
         self._is_alone = False
-        """Whether one of them is under way."""
-        self._under_way = 0
+        """Whether one of them is running."""
+        self._running = 0
+        """The number of running attempts."""
         self._is_open = self._is_asking = self._is_firing = False
 
     def start(self, consumer: Any) -> None:
-        """Begin; called by Celery when the worker consumes."""
+        """Start to collect; called by Celery when the worker consumes."""
         guard = orders.current().guard
         self._few = self._most = orders.current().settings.guard_parallel if guard else FEW
         self._is_open, self._is_asking = True, False
@@ -73,32 +74,32 @@ class Intake(bootsteps.StartStopStep):
             self._take_in_bulk(channel, consumer.app.amqp.router.route({}, "orders.expire")["queue"].name)
 
     def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """Begin nothing more; called by Celery when the worker stops or has lost its connection.
+        """Start no more attempts; called by Celery when the worker stops or has lost its connection.
 
-        What waits goes back to the queue or, if the connection comes back, is done.
+        Waiting requests return to the queue. If the worker reconnects, they are handled instead.
         """
         self._is_open = False
 
     def _take_in_bulk(self, channel: Any, queue: str) -> None:
-        """Have a channel of Redis, when it has read one message, read as many more as the next attempt may be for."""
+        """Patch a Redis channel: after a message from BRPOP, it reads as many more as the next attempt has room for."""
         read_one, can_consume = channel.handlers["BRPOP"], channel.qos.can_consume
 
         def read(**options: Any) -> Any:
-            answer = read_one(**options)  # raises Empty if BRPOP brought none
+            result = read_one(**options)  # raises Empty if there was no message
             room, prefetch = self._most - self._held, channel.qos.can_consume_max_estimate()
             number = room if prefetch is None else min(room, prefetch)
             if number > 0 and queue in channel.active_queues:
-                for item in channel.client.rpop(queue, number) or ():  # (on BRPOP's connection, which is idle now)
-                    # Only what is of no type of JSON's needs kombu's reader, which takes twice as long.
+                for item in channel.client.rpop(queue, number) or ():  # BRPOP's connection is idle
+                    # Only messages with types that JSON lacks need kombu's decoder, which takes twice as long.
                     message = loads(item) if b"__type__" in item else json.loads(item.decode())
-                    channel.connection._deliver(message, queue)  # noqa: SLF001 - as BRPOP's own is
-            return answer
+                    channel.connection._deliver(message, queue)  # noqa: SLF001 - as kombu's BRPOP handler does
+            return result
 
         channel.handlers["BRPOP"] = read
         channel.qos.can_consume = lambda: self._held < self._most and can_consume()
 
     def receive(self, request: Any) -> None:
-        """Take a request from Celery's strategy, which has checked, announced and, until its eta, kept it."""
+        """Take a request from Celery's strategy, which has validated it, sent its event and waited for its ETA."""
         claim = self._claim(request)
         if claim is None:
             self._pass_on(request)
@@ -111,7 +112,7 @@ class Intake(bootsteps.StartStopStep):
         if hub is None:
             self._flush()
         elif request.eta and not self._is_firing:
-            # The loop fires ten timers, and then waits for up to a second: this is one of them.
+            # This is one of the ten timers that the event loop fires before it waits for up to a second: fire the rest.
             self._is_firing = True
             try:
                 hub.fire_timers(max_timers=MOST_TIMERS, propagate=hub.propagate_errors)
@@ -119,7 +120,7 @@ class Intake(bootsteps.StartStopStep):
                 self._is_firing = False
 
     def _claim(self, request: Any) -> tuple[Sequence[str], Lease] | None:
-        """Return what a request is for; None if no sweep sent it, so that Celery does with it what it says."""
+        """Return the order ids and the lease of a request; None if no sweep sent it, which leaves it to Celery."""
         if request.type != "orders.expire" or not request.ignore_result:
             return None
         args, kwargs, embed = request.message.payload
@@ -131,36 +132,36 @@ class Intake(bootsteps.StartStopStep):
             return None
 
     def _flush(self) -> None:
-        """Have what waits begin, as far as the pool can take it."""
+        """Start attempts for waiting requests, as many as the pool can run."""
         pool = self._consumer.pool
-        if pool.uses_semaphore:  # prefork: its processes are shared with whatever else there is
-            while self._is_open and not self._is_asking and self._may_begin():
+        if pool.uses_semaphore:  # prefork: its processes also run other tasks
+            while self._is_open and not self._is_asking and self._may_start():
                 self._is_asking = True
-                self._consumer.controller.semaphore.acquire(self._begin_in_process)
+                self._consumer.controller.semaphore.acquire(self._start_in_process)
             return
         lanes = min(LANES, pool.num_processes)
-        while self._is_open and self._under_way < lanes and self._may_begin():
-            self._begin()
+        while self._is_open and self._running < lanes and self._may_start():
+            self._start_attempt()
 
-    def _may_begin(self) -> bool:
+    def _may_start(self) -> bool:
         if self._alone or self._is_alone:
-            return not self._under_way
+            return not self._running
         return bool(self._waiting)
 
-    def _begin_in_process(self) -> None:
-        """Begin in a process that is free."""
+    def _start_in_process(self) -> None:
+        """Start an attempt in a free process."""
         self._is_asking = False
-        if not (self._is_open and self._may_begin() and self._begin()):
+        if not (self._is_open and self._may_start() and self._start_attempt()):
             self._consumer.controller.semaphore.release()
 
-    def _begin(self) -> bool:
-        """Have the pool make the next attempt; tell whether there was one to make."""
+    def _start_attempt(self) -> bool:
+        """Start the next attempt in the pool; return whether there was one."""
         self._is_alone = is_alone = bool(self._alone)
-        requests = [self._alone.popleft()] if is_alone else self._next()
+        requests = [self._alone.popleft()] if is_alone else self._next_requests()
         if not requests:
             return False
         task = requests[0].task
-        self._under_way += 1
+        self._running += 1
         messages = [(each.id, each.order_ids, each.message.payload, each.request_dict) for each in requests]
         self._consumer.pool.apply_async(
             group.run,
@@ -176,8 +177,8 @@ class Intake(bootsteps.StartStopStep):
         )
         return True
 
-    def _next(self) -> list[Any]:
-        """Return the requests of the next attempt: of one lease, and none that was revoked or has become void."""
+    def _next_requests(self) -> list[Any]:
+        """Return the requests of the next attempt: of one lease, without revoked and expired ones."""
         while self._waiting:
             key, waiting = next(iter(self._waiting.items()))
             requests = [waiting.popleft() for _ in range(min(len(waiting), self._most))]
@@ -190,29 +191,29 @@ class Intake(bootsteps.StartStopStep):
                 return requests
         return []
 
-    def _done(self, requests: Sequence[Any], began: float, outcomes: Any) -> None:
-        if isinstance(outcomes, ExceptionInfo):  # a thread that was told to exit
+    def _done(self, requests: Sequence[Any], started_at: float, outcomes: Any) -> None:
+        if isinstance(outcomes, ExceptionInfo):  # the thread was asked to exit
             self._lost(requests, outcomes)
             return
-        ended = list(zip(requests, outcomes, strict=True))
-        again = [request for request, outcome in ended if not outcome]
+        pairs = list(zip(requests, outcomes, strict=True))
+        again = [request for request, outcome in pairs if not outcome]
         try:
-            for request, outcome in ended:
+            for request, outcome in pairs:
                 if outcome:
                     request.on_success(outcome)
-        finally:  # whatever a signal or a result makes of it, the next attempt begins
-            self._consumer.call_soon(self._end, again, len(requests), time.monotonic() - began)
+        finally:  # start the next attempt even if a signal's receiver raises
+            self._consumer.call_soon(self._ended, again, len(requests), time.monotonic() - started_at)
 
     def _lost(self, requests: Sequence[Any], error: Any) -> None:
-        """Tell of each request that the process which did it has died."""
+        """Fail all requests of an attempt whose process has died."""
         try:
             _each(requests, "on_failure", error)
         finally:
-            self._consumer.call_soon(self._end, [], 0, 0.0)
+            self._consumer.call_soon(self._ended, [], 0, 0.0)
 
-    def _end(self, again: Sequence[Any], number: int, seconds: float) -> None:
-        """Go on after an attempt."""
-        self._under_way -= 1
+    def _ended(self, again: Sequence[Any], number: int, seconds: float) -> None:
+        """Adjust the size of attempts to the one that has ended, and start the next."""
+        self._running -= 1
         self._is_alone = False
         self._alone.extend(again)
         if seconds > LONG:
@@ -223,6 +224,6 @@ class Intake(bootsteps.StartStopStep):
 
 
 def _each(requests: Sequence[Any], method: str, *arguments: Any) -> None:
-    """Tell each request what the pool has told of all of them."""
+    """Call a method of each request with what the pool has reported about all of them."""
     for request in requests:
         getattr(request, method)(*arguments)

@@ -1,6 +1,6 @@
-"""How workers and beat of our own app log: Celery sets its handlers up, this how their lines are written.
+"""Logging of the workers and beat of our app: Celery sets up the handlers, this module sets their formatters.
 
-A shop that has set up logging itself, or runs our tasks in an app of its own (`tasks.installation`), keeps what it has.
+Logging that the application has set up itself stays as it is, and so does that of other apps (`tasks.installation`).
 """
 
 import logging
@@ -15,46 +15,46 @@ from orders.logs import formatter
 
 @after_setup_logger.connect
 def log_each_order_once(**_: object) -> None:
-    """Leave it to the line of an attempt, which names its orders; Celery's two for each message say less."""
+    """Drop Celery's two lines per message: the line of an attempt says more and names its orders."""
     for name in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(name).addFilter(_is_told_by_celery)
+        logging.getLogger(name).addFilter(_is_logged_by_celery)
 
 
 @after_setup_logger.connect
 def write_lines(logger: logging.Logger, **_: object) -> None:
-    """Write lines as ``ORDERS_LOG_FORMAT`` says."""
-    # No message of ours is worth a line when it is received: Celery need not put one together.
+    """Format lines as ``ORDERS_LOG_FORMAT`` says."""
+    # None of our messages is logged when it is received, so Celery need not build the line.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     for each in (logger, get_multiprocessing_logger()):
-        _write(each)
+        _set_formatters(each)
 
 
 @after_setup_task_logger.connect
 def write_lines_of_tasks(logger: logging.Logger, **_: object) -> None:
-    """Likewise those of the loggers that Celery makes for tasks, which hooks of a shop may use."""
-    _write(logger)
+    """Format the lines of Celery's task loggers, which hooks may use."""
+    _set_formatters(logger)
 
 
 def leave_alone() -> None:
-    """Have the lines of this process written as Celery, or a shop, writes them."""
+    """Keep the formatters of Celery or of the application in this process."""
     after_setup_logger.disconnect(write_lines)
     after_setup_task_logger.disconnect(write_lines_of_tasks)
 
 
-def _write(logger: logging.Logger) -> None:
+def _set_formatters(logger: logging.Logger) -> None:
     log_format = process.process_settings().log_format
     for handler in logger.handlers:
-        if isinstance(handler.formatter, ColorFormatter):  # set up by Celery, not by a shop
+        if isinstance(handler.formatter, ColorFormatter):  # set up by Celery, not by the application
             handler.setFormatter(formatter(log_format, handler.formatter))
             handler.addFilter(_name_task)
 
 
 def _name_task(record: logging.LogRecord) -> bool:
-    """Add what is running to a line."""
+    """Add the id and name of the running task to a record."""
     if current_task and current_task.request.id:
         record.task_id, record.task_name = current_task.request.id, current_task.name
     return True
 
 
-def _is_told_by_celery(record: logging.LogRecord) -> bool:
+def _is_logged_by_celery(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO or getattr(record, "data", {}).get("name") != "orders.expire"

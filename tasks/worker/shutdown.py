@@ -1,8 +1,8 @@
-"""What a deploy asks of a worker: to stop soon, and to leave nothing half done.
+"""How a worker stops: soon, and with its attempts finished.
 
-A deploy sends SIGTERM to the worker, and often to its whole process group. The worker hands what it has prefetched
-back to the queue and waits for what runs; its pool processes must not die of that signal meanwhile, or their orders
-would wait out a lease. A sweep that runs ends with the claim that it is at.
+A deploy sends SIGTERM to the worker, and often to its whole process group. The worker returns prefetched messages to
+the queue and waits for running tasks. Its pool processes must survive that signal, or their orders would wait until the
+lease ends. A running sweep ends after its current claim.
 """
 
 import multiprocessing
@@ -13,22 +13,22 @@ from billiard import pool
 from celery import signals
 
 RESULTS_TIMEOUT = 1.0
-"""Seconds that a pool process waits at its end for its results to be read: billiard's 30 hold up a deploy, and a
-result of ours tells nothing that its row and its log line do not."""
+"""Seconds that an ending pool process waits for its results to be read. Billiard's 30 would delay a deploy, and the
+results are also in the rows and in the log."""
 
 is_stopping = multiprocessing.get_context("fork").Event()
-"""Set in all processes of a worker once it was asked to stop."""
+"""Set in all processes of a worker when it is asked to stop."""
 
 
 @signals.worker_shutting_down.connect
 def tell_the_pool(**_: Any) -> None:
-    """Let a sweep in the pool know."""
+    """Tell a running sweep in the pool to stop."""
     is_stopping.set()
 
 
 @signals.worker_process_init.connect
 def outlive_sigterm(**_: Any) -> None:
-    """Leave it to the worker when a pool process ends: it says so on their pipe. SIGKILL still works."""
+    """Ignore SIGTERM in pool processes: the worker ends them through their pipe. SIGKILL still works."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     interval = pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(RESULTS_TIMEOUT / interval)

@@ -1,6 +1,6 @@
-"""A worker's eye on the sweeps and on the clocks.
+"""A bootstep that watches the sweeps and the clocks.
 
-If sweeps stop, the worker sends one itself, to a queue that it consumes itself.
+If sweeps stop, the worker sends one to a queue that it consumes itself.
 """
 
 import logging
@@ -23,31 +23,31 @@ MISSED = 3
 
 
 class Watch(bootsteps.StartStopStep):
-    """Looks, once per sweep interval, at when the last sweep was, whoever did it, and at the time that Redis has."""
+    """Checks the time of the last sweep and Redis's clock, once per sweep interval."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, consumer: Any, **_: Any) -> None:
         self._consumer = consumer
         self._timer: Any = None
-        self._began = 0.0
+        self._started_at = 0.0
         self._unknown_since: float | None = None
 
     def start(self, consumer: Any) -> None:
-        """Begin to look; called by Celery when the worker consumes."""
-        self._began = time.monotonic()
+        """Start to watch; called by Celery when the worker consumes."""
+        self._started_at = time.monotonic()
         self.look()
         interval = orders.current().settings.sweep_interval
         self._timer = consumer.timer.call_repeatedly(interval, self.look)
 
     def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """Look no more; called by Celery when the worker stops."""
+        """Stop watching; called by Celery when the worker stops."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
 
     def _silence(self, schedule: Schedule) -> float:
-        """Return the seconds since the last sweep; if Redis knows of none, since that was seen first."""
+        """Return the seconds since the last sweep; if there was none, since this was first noticed."""
         swept_at = schedule.swept_at()
         if swept_at is not None:
             self._unknown_since = None
@@ -56,29 +56,28 @@ class Watch(bootsteps.StartStopStep):
         return time.monotonic() - self._unknown_since
 
     def look(self) -> None:
-        """Send a sweep if none was done for too long."""
+        """Send a sweep if the last one is too long ago."""
         expiry = orders.current()
         patience = MISSED * expiry.settings.sweep_interval
         try:
             ahead = measure(expiry.schedule)
             if abs(ahead) > SKEW:
                 logger.warning(
-                    "this host's clock is %+.3f s from Redis's, which is made up for: is NTP running?",
+                    "this host's clock is %+.3f s from Redis's; workers compensate for it. Is NTP running?",
                     ahead,
                     extra=about("clock_skew", ahead=ahead),
                 )
             silent = self._silence(expiry.schedule)
-            if silent <= patience or time.monotonic() - self._began <= patience:
+            if silent <= patience or time.monotonic() - self._started_at <= patience:
                 return
             expiry.schedule.count("rescued")
         except ScheduleError as error:
-            told = about("redis_unavailable", error=str(error))
-            logger.warning("cannot tell the time, nor when the last sweep was: %s", error, extra=told)
+            extra = about("redis_unavailable", error=str(error))
+            logger.warning("cannot read Redis's clock and the time of the last sweep: %s", error, extra=extra)
             return
         queue = next(iter(self._consumer.task_consumer.queues)).name
         logger.error(
-            "NO SWEEP for %.0f s, and one is due every %g s: is beat running? This worker sweeps instead, through "
-            "its queue %s",
+            "NO SWEEP for %.0f s, and one is due every %g s. Is beat running? This worker sends one to its queue %s",
             silent,
             expiry.settings.sweep_interval,
             queue,

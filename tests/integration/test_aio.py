@@ -368,8 +368,8 @@ def test_a_commit_does_not_wait_for_a_redis_that_hangs(
     asyncio.run(main())
     assert shop.status("42") == "pending"
     assert hanging.outages.count == 3
-    assert "reconciling finds it overdue: order 42 (" in caplog.text
-    assert "the order 41 stays in the schedule until its deadline" in caplog.text
+    assert "order 42 could not be scheduled; reconcile picks it up once it is overdue: " in caplog.text
+    assert "order 41 could not be removed from the schedule; it stays there until its deadline" in caplog.text
 
 
 def test_a_loop_that_ends_while_redis_hangs_gives_up(shop: Shop, hanging: OrderExpiry) -> None:

@@ -243,7 +243,7 @@ def test_an_outage_breaks_no_commit_and_reconciling_makes_up_for_it(
         order_id = order.id
     # then it is placed, and the outage is told
     assert shop.status(order_id) == "pending"
-    assert f"not told to Redis, so it waits until reconciling finds it overdue: order {order_id} " in caplog.text
+    assert f"order {order_id} could not be scheduled; reconcile picks it up once it is overdue: " in caplog.text
     assert shop.expiry.outages.count == 1
     # when Redis is back
     server.start()
@@ -266,6 +266,6 @@ def test_an_outage_breaks_nothing_else_that_follows_a_commit(
         assert shop.expiry.remove(8, session=session) is False  # there is no transaction now, but a session
         assert not session.in_transaction()
     assert shop.expiry.outages.count == 4
-    assert "reconciling finds it overdue: order 7 (" in caplog.text
-    assert "the order 8 stays in the schedule until its deadline" in caplog.text
-    assert "order 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, … (" in caplog.text
+    assert "order 7 could not be scheduled; reconcile picks it up once it is overdue: " in caplog.text
+    assert "order 8 could not be removed from the schedule; it stays there until its deadline" in caplog.text
+    assert "order 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, … could not be scheduled" in caplog.text

@@ -93,7 +93,7 @@ class TestRedis:
         [found] = about_redis.CHECKS["redis.version"](Patient(expiry))
         assert (found.severity, found.found) == (
             Severity.UNKNOWN,
-            "the user of ORDERS_REDIS_URL may not ask for INFO",
+            "the user of ORDERS_REDIS_URL may not run INFO",
         )
         narrow.close()
         redis.acl_deluser("narrow")
@@ -155,7 +155,7 @@ class TestDatabase:
             connection.execute(sa.text("UPDATE order_events SET at = '2026-01-01 00:00:00'"))
         found = ask(shop, "database.events")["database.events"]
         assert found.severity is Severity.ERROR
-        assert found.found.startswith("1 events wait")
+        assert found.found.startswith("waiting events: 1,")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -171,7 +171,7 @@ class TestSchedule:
         shop.schedule.enqueue([("1", time.time() - 100), ("2", time.time() - 5)])
         found = ask(shop, "schedule.overdue")["schedule.overdue"]
         assert found.severity is Severity.ERROR
-        assert found.found.startswith("2 are due and not claimed, the first one for 100")
+        assert found.found.startswith("2 orders are due and not claimed, the oldest for 100")
 
     def test_orders_are_buried(self, shop: Shop) -> None:
         shop.schedule.enqueue([("1", 1.0)])
@@ -179,7 +179,7 @@ class TestSchedule:
         found = ask(shop, "schedule.dead")["schedule.dead"]
         assert (found.severity, found.found) == (
             Severity.WARNING,
-            "1 orders are buried, 1 of them because: a hook raised",
+            "dead letters: 1; most common reason (1 of 1): a hook raised",
         )
 
     def test_the_schedule_lacks_rows(self, shop: Shop) -> None:
@@ -205,7 +205,7 @@ class TestSchedule:
         shop.schedule.claim(1000)
         found = ask(shop, "schedule.pace")["schedule.pace"]
         assert found.severity is Severity.ERROR
-        assert "2,000 orders are with the workers, which do 0 a second" in found.found
+        assert "2,000 orders are leased, and workers finish 0 per second" in found.found
 
     def test_settings_do_not_go_together(self, shop: Shop) -> None:
         assert severity(shop.configured(lease=15), "settings.lease") is Severity.WARNING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -244,7 +243,5 @@ def test_a_redis_that_is_down_changes_no_verdict(shop: Shop, caplog: pytest.LogC
     settings = shop.settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{free_port()}"})
     expiry = shop.adapter.expiry(settings, Schedule.connect(settings), shop.store)
     assert expiry.pay("42").verdict is ACCEPTED
-    assert re.search(
-        "the order 42 stays in the schedule until its deadline|Redis was not told of the order 42", caplog.text
-    )
+    assert "order 42 could not be removed from the schedule; it stays there until its deadline" in caplog.text
     assert shop.claim_and_expire() == {"closed": 1}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,7 +22,7 @@ from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleError, Schedu
 from orders.expiry.use_cases import OrderExpiry
 from orders.schedule.aio import AsyncSchedule
 from orders.schedule.records import Claim, Move
-from orders.schedule.scripts import CHUNK
+from orders.schedule.scripts import CHUNK, SCRIPTS
 from orders.schedule.sorted_set import Schedule
 from orders.store.sql_store import SqlStore
 
@@ -33,6 +35,16 @@ def database_url() -> str:
 @pytest.fixture
 def expiry(settings: Settings, schedule: Schedule) -> OrderExpiry:
     return OrderExpiry(settings, schedule, SqlStore(settings))
+
+
+def test_each_script_is_called_with_the_keys_of_its_header() -> None:
+    headers = {
+        path.name.removesuffix(".lua"): path.read_text() for path in (files("orders.schedule") / "lua").iterdir()
+    }
+    keys = {
+        name: text.partition("KEYS ")[2].partition("ARGV")[0].partition("Returns")[0] for name, text in headers.items()
+    }
+    assert {name: tuple(re.findall(r"\d (\w+) \(", found)) for name, found in keys.items()} == SCRIPTS
 
 
 def claim_one(schedule: Schedule, order_id: str = "42", ago: float = 1.0) -> Claim:

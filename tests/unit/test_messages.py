@@ -1,4 +1,4 @@
-"""What a worker believes of a message."""
+"""How a worker validates messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_member_that_a_sweep_can_claim_reaches_its_worker(members: list[by
         ([{"__class__": "x"}], "accepted is text"),
         ([True], "is True: accepted is text"),
         ([""], "is '': accepted is text that is not empty"),
-        (["\ud800"], "no member can be that"),
+        (["\ud800"], "accepted is text that UTF-8 can encode"),
         ([["x" * 10**6]], "… (list, 1000004 characters)"),
     ],
 )

@@ -113,7 +113,7 @@ def test_the_guide_says_what_to_do_about_each_alert() -> None:
 def test_the_reference_names_all_that_is_served() -> None:
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     rows = [
-        f"| `{metric.full_name}{f'{{{metric.label}}}' if metric.label else ''}` | {metric.kind} | {metric.told} |"
-        for metric in METRICS
+        f"| `{info.full_name}{f'{{{info.label}}}' if info.label else ''}` | {info.kind} | {info.description} |"
+        for info in METRICS
     ]
     assert [line for line in page.splitlines() if line.startswith(f"| `{PREFIX}")] == rows

@@ -1,7 +1,7 @@
-"""What ``orders doctor`` finds: a deployment's servers, processes and settings, and what to do about each finding.
+"""The checks of ``orders doctor`` on the servers, processes and settings of a deployment.
 
-A check is a function that yields `Finding`s; those of one subject stand in one module. Checks about Celery's side come
-from the package `tasks`, by the entry point ``order_expiry.checks``.
+A check is a function that yields `Finding`s. There is one module of checks per subject. The checks of Celery are in the
+package `tasks` and are loaded through the entry point ``order_expiry.checks``.
 """
 
 from __future__ import annotations

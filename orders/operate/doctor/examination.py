@@ -1,4 +1,4 @@
-"""The examination: all checks, beside each other, within a time."""
+"""Run all checks concurrently, within a time limit."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from orders.operate.doctor import about_database, about_redis, about_schedule
 from orders.operate.doctor.findings import Check, Finding, Patient, Severity, error
 
 ENTRY_POINT = "order_expiry.checks"
-"""The group of entry points whose objects are mappings of names to checks, as the modules here have them."""
+"""The group of entry points with more checks: mappings of names to checks, like the ``CHECKS`` of the modules here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was found."""
+    """The findings of all checks."""
 
     findings: Sequence[Finding] = field(default_factory=list)
 
     @property
     def worst(self) -> Severity:
-        """The worst of it."""
+        """The highest severity."""
         return max((finding.severity for finding in self.findings), default=Severity.OK)
 
 
 def checks() -> Mapping[str, Check]:
-    """Return all checks by their names, in the order of their subjects."""
+    """Return all checks by name, in the order of their subjects."""
     ours = {**about_redis.CHECKS, **about_database.CHECKS, **about_schedule.CHECKS}
     for found in entry_points(group=ENTRY_POINT):
         ours.update(found.load())
@@ -40,8 +40,8 @@ def examine(patient: Patient, *, seconds: float = 20.0) -> Examination:
     """Examine a deployment.
 
     Args:
-        patient: what to examine.
-        seconds: how long all of it may take. A check that has not come to its end by then is an error of its name.
+        patient: the deployment.
+        seconds: the time limit for all checks. A check that is still running then becomes an error.
     """
     give_up = time.monotonic() + seconds
     running = [_Running(name, check, patient) for name, check in checks().items()]
@@ -49,32 +49,32 @@ def examine(patient: Patient, *, seconds: float = 20.0) -> Examination:
         each.start()
     for each in running:
         each.join(max(give_up - time.monotonic(), 0.0))
-    return Examination([finding.masked() for each in running for finding in each.told(seconds)])
+    return Examination([finding.masked() for each in running for finding in each.findings(seconds)])
 
 
 class _Running(Thread):
-    """A check that runs. A thread of its own, which ends with the process: a server that hangs holds up nobody."""
+    """A running check. Its thread is a daemon, so that a hanging server delays neither other checks nor the exit."""
 
     def __init__(self, name: str, check: Check, patient: Patient) -> None:
         super().__init__(name=name, daemon=True)
         self._check = check
         self._patient = patient
-        self._found: list[Finding] = []
+        self._findings: list[Finding] = []
 
     def run(self) -> None:
-        """Run it."""
+        """Run the check."""
         found = []
         try:
             found = list(self._check(self._patient))
         except OrdersError as problem:
-            found = [error(self.name, str(problem), "Mend this first: what depends on it cannot be checked.")]
-        except Exception as problem:  # noqa: BLE001 - one check that fails must not hide what the others found
-            advice = "This check itself failed: please report it."
+            found = [error(self.name, str(problem), "Fix this first: checks that depend on it cannot run.")]
+        except Exception as problem:  # noqa: BLE001 - a check that fails must not hide the findings of others
+            advice = "The check itself failed. Please report it."
             found = [error(self.name, f"{type(problem).__name__}: {problem}", advice)]
-        self._found = found
+        self._findings = found
 
-    def told(self, seconds: float) -> Sequence[Finding]:
+    def findings(self, seconds: float) -> Sequence[Finding]:
         if self.is_alive():
-            advice = "What it asks hangs, or is very slow. Try again with --timeout, and look at that server."
+            advice = "The server hangs or is very slow. Check it, or try again with a longer --timeout."
             return [error(self.name, f"no answer within {seconds:g} s", advice)]
-        return self._found
+        return self._findings

@@ -1,4 +1,4 @@
-"""Findings, and what checks are given to find them."""
+"""Findings, and the argument of checks."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 
 
 class Severity(IntEnum):
-    """How bad a finding is. The worst one is the exit status of the command, with OK and UNKNOWN as 0."""
+    """How bad a finding is. The highest one is the exit status of the command; OK and UNKNOWN are 0."""
 
     OK = 0
-    """As it should be."""
+    """No problem."""
     UNKNOWN = -1
-    """Not to be told: a right is lacking, or there is nothing to tell by."""
+    """Not checked: a permission is missing, or there is nothing to compare with."""
     WARNING = 1
-    """Works now, and will not in a case that comes."""
+    """Works now, but will fail in a foreseeable case."""
     ERROR = 2
-    """Orders expire late or not at all, or work is done in vain."""
+    """Orders expire late or not at all, or work is wasted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has found."""
+    """The result of a check."""
 
     name: str
-    """Of the check: the subject, a dot, what about it. docs/how-to/troubleshoot.md has a section for each."""
+    """The name of the check, ``subject.aspect``. docs/how-to/troubleshoot.md has a section for each."""
     severity: Severity
     found: str
-    """What is, with figures."""
+    """What the check found, with figures."""
     advice: str = ""
-    """What to do about it; nothing if it is as it should be."""
+    """What to do about it; empty if there is no problem."""
 
     def masked(self) -> Finding:
-        """Return the same without passwords."""
+        """Return a copy without passwords."""
         return Finding(self.name, self.severity, mask(self.found), mask(self.advice))
 
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is examined."""
+    """The deployment to examine."""
 
     expiry: OrderExpiry
     """The use cases, as `orders.current` returns them."""
@@ -58,24 +58,24 @@ class Patient:
 
 
 Check: TypeAlias = Callable[[Patient], Iterator[Finding]]
-"""A check. What it raises becomes a finding with its name."""
+"""A check. An exception that it raises becomes a finding with its name."""
 
 
 def ok(name: str, found: str) -> Finding:
-    """Return that something is as it should be."""
+    """Return a finding without a problem."""
     return Finding(name, Severity.OK, found)
 
 
 def unknown(name: str, found: str, advice: str = "") -> Finding:
-    """Return that something is not to be told."""
+    """Return a finding for something that could not be checked."""
     return Finding(name, Severity.UNKNOWN, found, advice)
 
 
 def warning(name: str, found: str, advice: str) -> Finding:
-    """Return that something will not work in a case that comes."""
+    """Return a finding for something that works now, but will fail in a foreseeable case."""
     return Finding(name, Severity.WARNING, found, advice)
 
 
 def error(name: str, found: str, advice: str) -> Finding:
-    """Return that something does not work."""
+    """Return a finding for something that does not work."""
     return Finding(name, Severity.ERROR, found, advice)

@@ -1,4 +1,4 @@
-"""The statements by which the doctor asks a database about itself. Each in the words of its dialect."""
+"""The statements that ask a database about itself, in each dialect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLOCK = {
 _READ_ONLY = {
     "postgresql": "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool",
     "mysql": "SELECT @@global.read_only",
-    "sqlite": "SELECT 0",  # that the transaction has begun as one that writes, tells
+    "sqlite": "SELECT 0",  # a read-only database would have failed to begin the write transaction
 }
 
 _CONNECTIONS = {
@@ -35,10 +35,10 @@ _CONNECTIONS = {
 _FORCED = {
     "postgresql": "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off",
 }
-"""Has the planner take an index if one serves at all: it reads a small table as a whole, rightly."""
+"""Makes the planner use any suitable index. Otherwise it rightly reads a small table as a whole."""
 
 _ROWS = {"postgresql": "SELECT reltuples FROM pg_class WHERE oid = CAST(:name AS regclass)"}
-"""The planner's guess of how many rows a table has; -1 before it was first analyzed."""
+"""The planner's estimate of the number of rows; -1 before the first ANALYZE."""
 
 
 class _Explain(Executable, ClauseElement):
@@ -52,38 +52,38 @@ class _Explain(Executable, ClauseElement):
 
 @compiles(_Explain)
 def _compile(element: _Explain, compiler: Any, **options: Any) -> str:
-    said = "EXPLAIN QUERY PLAN " if compiler.dialect.name == "sqlite" else "EXPLAIN "
-    return said + str(compiler.process(element.statement, **options))
+    prefix = "EXPLAIN QUERY PLAN " if compiler.dialect.name == "sqlite" else "EXPLAIN "
+    return prefix + str(compiler.process(element.statement, **options))
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What a database's clock says."""
+    """The difference of a database's clock from this host's."""
 
     ahead: float
-    """Seconds that it is ahead of this host's."""
+    """How many seconds it is ahead."""
     uncertain: float
-    """Seconds by which that may be wrong."""
+    """The possible error, in seconds."""
 
 
 def clock(connection: sa.Connection, _: Tables) -> Clock | None:
-    """Compare the clocks; None if the database has none of its own."""
+    """Compare the clocks. Return None if the database has no clock of its own."""
     statement = _CLOCK.get(_kind(connection))
     if statement is None:
         return None
     before = time.time()
-    theirs = float(connection.execute(sa.text(statement)).scalar_one())
+    database_time = float(connection.execute(sa.text(statement)).scalar_one())
     after = time.time()
-    return Clock(theirs - (before + after) / 2, (after - before) / 2)
+    return Clock(database_time - (before + after) / 2, (after - before) / 2)
 
 
 def is_read_only(connection: sa.Connection, _: Tables) -> bool:
-    """Tell whether nothing can be written."""
+    """Return whether the database is read-only."""
     return bool(connection.execute(sa.text(_READ_ONLY[_kind(connection)])).scalar_one())
 
 
 def connections(connection: sa.Connection, _: Tables) -> tuple[int, int] | None:
-    """Return how many connections there are, and may be; None if there is no limit."""
+    """Return the number of connections and their limit; None if there is no limit."""
     statement = _CONNECTIONS.get(_kind(connection))
     if statement is None:
         return None
@@ -96,11 +96,11 @@ class Plan:
     """How a database reads a page of overdue rows."""
 
     lines: Sequence[str]
-    """What it would do now."""
+    """The current plan."""
     forced: Sequence[str]
-    """What it would do if it had to take an index, and none were there for it to sort after; the same for most."""
+    """The plan if the planner must use an index and must not sort; only PostgreSQL can be forced."""
     rows: int
-    """How many rows it thinks that the table has; 0 if it does not tell."""
+    """The estimated number of rows; 0 if unknown."""
 
 
 def plan(connection: sa.Connection, tables: Tables) -> Plan:
@@ -128,7 +128,7 @@ def _explained(connection: sa.Connection, tables: Tables) -> list[str]:
 
 
 def waiting_events(connection: sa.Connection, tables: Tables) -> tuple[int, float] | None:
-    """Return how many events wait, 1,000 at most, and for how many seconds the first one; None without a table."""
+    """Return how many events wait, at most 1,000, and for how many seconds the oldest; None without a table."""
     return None if tables.outbox is None else tables.outbox.waiting(connection, limit=1000)
 
 

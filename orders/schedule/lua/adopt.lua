@@ -1,4 +1,4 @@
--- Schedule orders that are neither scheduled nor buried: those that reconciling found in the database.
+-- Schedule orders that reconcile found in the database, unless they are scheduled or buried.
 --
 -- KEYS  1 schedule (sorted set)   2 dead (hash)   3 stats (hash)
 -- ARGV  pairs: score, id

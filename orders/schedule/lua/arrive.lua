@@ -1,8 +1,8 @@
--- Take in what was in another sorted set: see peek.lua. Of two instants of one id the earlier one holds, because who
--- comes too early is sent on by the row; attempts, failures and dead letters that are here already stay.
+-- Store what peek.lua read from another sorted set. If an id is in both, the lower score wins, because an attempt that
+-- comes too early is rescheduled by its row. Existing attempts, failures and dead letters are kept.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)
--- ARGV  five for each: id, score, attempts, failure (JSON), dead letter (JSON); empty for none
+-- ARGV  five per id: id, score, attempts, failure (JSON), dead letter (JSON); empty if there is none
 -- Returns nothing.
 
 for i = 1, #ARGV, 5 do

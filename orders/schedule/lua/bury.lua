@@ -1,8 +1,8 @@
--- Move orders that cannot be expired to the dead letters, where the token still holds their lease.
+-- Bury orders that cannot be expired, if their score still is the token: move them to the dead letters.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 stats (hash)
 --       6 traces (hash)
--- ARGV  1 token   2 number of counters   3… pairs: counter, what to add   then pairs: id, dead letter (JSON)
+-- ARGV  1 token   2 number of counters   3… pairs: counter, increment   then pairs: id, dead letter (JSON)
 -- Returns the number of ids buried.
 
 local token, first = tonumber(ARGV[1]), 3 + 2 * ARGV[2]
@@ -26,7 +26,7 @@ if redis.call('HLEN', KEYS[2]) == 1 then
 end
 redis.call('HINCRBY', KEYS[5], 'buried', buried)
 
--- Counted by what the database and the guard said, whoever holds the lease by now.
+-- These count what the database and the guard did, so they are added even if the lease has ended.
 for i = 3, first - 2, 2 do
   redis.call('HINCRBY', KEYS[5], ARGV[i], ARGV[i + 1])
 end

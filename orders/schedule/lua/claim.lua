@@ -1,19 +1,19 @@
--- Claim what is due before `now + lookahead`, lowest score first, by moving each id to the end of a lease.
+-- Claim ids that are due before `now + lookahead`, lowest score first: set their scores to the end of a lease.
 --
--- The lease score is the fencing token: it never recurs for an id, because only a score that lies at most the
--- lookahead ahead of now can be claimed, and the lease is longer than that.
+-- That score is the fencing token. An id never gets the same token twice, because a claim takes only scores up to
+-- `now + lookahead`, and the lease is longer than the lookahead.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 stats (hash)   4 leases (sorted set)
--- ARGV  1 seconds from a score to its instant   2 lookahead in seconds   3 lease in seconds   4 limit
--- Returns { now, token, { id, score, … }, { attempts, … } }: times as text with microseconds; the second list holds
--- for each id how many attempts at it were started before, and is empty if none was at any.
+-- ARGV  1 seconds to add to a score to get its Unix time   2 lookahead in seconds   3 lease in seconds   4 limit
+-- Returns { now, token, { id, score, … }, { attempts, … } }: times as text with microseconds; the second list has the
+-- number of attempts that were started before, for each id, and is empty if there were none for any id.
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local token = string.format('%.6f', now + ARGV[3] - ARGV[1])
 local horizon = string.format('%.6f', now + ARGV[2] - ARGV[1])
 
-redis.call('ZREM', KEYS[1], '')  -- no id is empty; somebody's variable was
+redis.call('ZREM', KEYS[1], '')  -- an empty id comes from a bug in a caller
 
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', horizon, 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 local moves, ids = {}, {}

@@ -1,8 +1,8 @@
--- Schedule orders, or schedule them anew: whatever held them before (a lease, attempts, a dead letter) is void.
+-- Schedule orders, or give them another score. Their leases end, and attempts, failures and dead letters are deleted.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 traces (hash)
--- ARGV  pairs: score, id   then, if this is traced, the context of the trace
--- Returns the number of ids that were not in the schedule.
+-- ARGV  pairs: score, id   then the trace context, if there is one
+-- Returns the number of ids that were not scheduled before.
 
 local trace = #ARGV % 2 == 1 and table.remove(ARGV)
 local added = redis.call('ZADD', KEYS[1], unpack(ARGV))

@@ -1,9 +1,9 @@
--- Tell what is known about one order.
+-- Return everything about one order.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)
 -- ARGV  1 id
--- Returns { { seconds, microseconds }, score, attempts, failure (JSON), dead letter (JSON) }: the time, and what there
--- is of the rest.
+-- Returns { { seconds, microseconds }, score, attempts, failure (JSON), dead letter (JSON) }: Redis's time, then nil
+-- for whatever does not exist.
 
 return {
   redis.call('TIME'),

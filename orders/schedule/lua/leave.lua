@@ -1,8 +1,8 @@
--- Take out what has arrived elsewhere, where it is still as it was: see peek.lua.
+-- Delete what arrive.lua has stored in another sorted set, unless it has changed since peek.lua read it.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 traces (hash)
--- ARGV  three for each: id, score, dead letter (JSON); empty for none
--- Returns the number of ids and of dead letters that were taken out.
+-- ARGV  three per id: id, score, dead letter (JSON); empty if there is none
+-- Returns the number of ids and dead letters that were deleted.
 
 local left = 0
 

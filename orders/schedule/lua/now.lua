@@ -1,6 +1,6 @@
--- Tell the time, by the clock of the server that has this key.
+-- Return the clock of the server that has this key.
 --
 -- KEYS  1 schedule (sorted set)
--- Returns { seconds, microseconds } of the Unix time.
+-- Returns { seconds, microseconds }: the Unix time.
 
 return redis.call('TIME')

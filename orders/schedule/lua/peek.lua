@@ -1,4 +1,4 @@
--- Show what there is of some orders, as it is, so that it can be moved to another sorted set: see arrive.lua, leave.lua.
+-- Read all values of some orders, to move them to another sorted set with arrive.lua and leave.lua.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)
 -- ARGV  ids

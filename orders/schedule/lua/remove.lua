@@ -1,4 +1,4 @@
--- Take orders out, whoever holds their lease: the shop has paid, cancelled or deleted them.
+-- Remove orders that the shop has marked as paid, cancelled or deleted, whether they are leased or not.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 traces (hash)
 -- ARGV  ids

@@ -1,10 +1,10 @@
--- Move orders to another instant, where the token still holds their lease: because they are due later, are to be
--- tried again later, or were claimed and could not be sent.
+-- Give orders another score, if their score still is the token: because they are due later, need another attempt, or
+-- could not be sent after a claim.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 stats (hash)
--- ARGV  1 token   2 number of counters   3… pairs: counter, what to add
---       then four for each: id, score, attempts that count from now on, failure (JSON; empty for none)
--- Returns the number of ids moved.
+-- ARGV  1 token   2 number of counters   3… pairs: counter, increment
+--       then four per id: id, score, new number of attempts, failure (JSON; empty if there is none)
+-- Returns the number of ids rescheduled.
 
 local token, first = tonumber(ARGV[1]), 3 + 2 * ARGV[2]
 local moved, retried = 0, 0
@@ -36,7 +36,7 @@ if retried > 0 then
   redis.call('HINCRBY', KEYS[4], 'retried', retried)
 end
 
--- Counted by what the database and the guard said, whoever holds the lease by now.
+-- These count what the database and the guard did, so they are added even if the lease has ended.
 for i = 3, first - 2, 2 do
   redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1])
 end

@@ -1,8 +1,8 @@
--- Schedule dead letters again, due now, with all their attempts. Ids that are not buried are left alone.
+-- Requeue dead letters, due now and with no attempts counted. Ids that are not buried do not change.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)
--- ARGV  1 seconds from a score to its instant   2… ids
--- Returns for each id whether it was buried: 1 or 0.
+-- ARGV  1 seconds to add to a score to get its Unix time   2… ids
+-- Returns 1 for each id that was buried, else 0.
 
 local time = redis.call('TIME')
 local score = string.format('%.6f', time[1] + time[2] / 1000000 - ARGV[1])

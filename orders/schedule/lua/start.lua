@@ -1,10 +1,10 @@
--- Start an attempt at each order whose lease this token still holds. An attempt that never ends (its process was
--- killed) stays counted; settling, rescheduling and burying end it.
+-- Count the start of an attempt at each order whose score still is the token. settle.lua, reschedule.lua and bury.lua
+-- end the attempt. One that never ends, because its process was killed, stays counted.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)
--- ARGV  1 token   2 whether only orders are started that were never tried before: 1 or 0   3… ids
--- Returns for each id the number of this attempt, from 1; 0 if the lease was lost: nothing is to be done with it;
--- -1 if it was tried before and is not started. Returns an empty list if each is 1, as it nearly always is.
+-- ARGV  1 token   2 whether to start only orders that were never tried before: 1 or 0   3… ids
+-- Returns the number of this attempt, from 1, for each id; 0 if the lease has ended, and the worker must skip the id;
+-- -1 if it was tried before and was not started. Returns an empty list if all are 1, which is the usual case.
 
 local token, only_new = tonumber(ARGV[1]), ARGV[2] == '1'
 local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 3))
@@ -26,8 +26,8 @@ for i = 1, #scores do
 end
 
 if #started > 128 then
-  -- Redis searches a small hash from its beginning, at some microseconds for each of several hundred ids. A value of
-  -- more than 64 bytes has it index the hash (hash-max-listpack-value). No id is empty.
+  -- Redis scans a small hash from its start, which takes some microseconds per id if it has several hundred fields. A
+  -- value of more than 64 bytes makes Redis index the hash (hash-max-listpack-value). No order id is empty.
   redis.call('HSETNX', KEYS[2], '', string.rep('-', 65))
 end
 if #started > 0 then

@@ -1,12 +1,12 @@
-"""A worker's edge: what Celery cannot read is refused, as what it can read and does not believe."""
+"""Reject messages that Celery fails to handle, in the same way as messages that it cannot decode."""
 
 from typing import Any
 
 from celery import bootsteps
 
 
-class Refusal(bootsteps.StartStopStep):
-    """Refuses a message that Celery stumbles over: it would end the worker, whoever sent it."""
+class Rejection(bootsteps.StartStopStep):
+    """Rejects a message if Celery raises an error while handling it, which would otherwise end the worker."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -16,14 +16,14 @@ class Refusal(bootsteps.StartStopStep):
         def create_guarded() -> Any:
             receive = create()
 
-            def receive_or_refuse(message: Any) -> None:
+            def receive_or_reject(message: Any) -> None:
                 try:
                     receive(message)
                 except (*consumer.connection_errors, *consumer.channel_errors):
-                    raise  # the broker's fault, and not the message's
-                except Exception as error:  # noqa: BLE001 - whatever a message makes of a parser
+                    raise  # not caused by the message
+                except Exception as error:  # noqa: BLE001 - an invalid message may raise anything
                     consumer.on_decode_error(message, error)
 
-            return receive_or_refuse
+            return receive_or_reject
 
         consumer.create_task_handler = create_guarded
