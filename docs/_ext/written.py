@@ -19,8 +19,8 @@ _log = getLogger(__name__)
 
 def _expected() -> Iterator[tuple[str, str]]:
     """Yield a page, and the beginning of a row that one of its tables must have."""
-    yield from (("README", f"| `{PREFIX}{name.upper()}` |") for name in Settings.model_fields)
-    yield from (("README", f"| `orders {verb}") for verb in VERBS)
+    yield from (("docs/reference/settings", f"| `{PREFIX}{name.upper()}` |") for name in Settings.model_fields)
+    yield from (("docs/reference/cli", f"| `orders {verb}") for verb in VERBS)
     keys = Keys("orders")
     names = [keys.schedule, *(getattr(keys, name) for name, value in vars(Keys).items() if isinstance(value, property))]
     yield from (("docs/reference/redis", f"| `{name}` |") for name in names)
