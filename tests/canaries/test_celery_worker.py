@@ -140,15 +140,6 @@ def test_event_dispatcher(app: Celery) -> None:
         called.assert_not_called()
 
 
-@canary("celery", "Consumer.on_send_event_buffered", "tasks/worker/events.py")
-def test_on_send_event_buffered(consumer: Any, hub: Hub) -> None:
-    # the reason for our step: with an event loop, each event asks for a flush at the loop's next turn
-    consumer.event_dispatcher = Mock()
-    consumer.on_send_event_buffered()
-    next(hub.create_loop())
-    consumer.event_dispatcher.flush.assert_called_once_with()
-
-
 @canary("celery", "TaskPool.apply_async: callbacks", INTAKE)
 def test_apply_async() -> None:
     accepted, ended, pool = Mock(), Mock(), Threads(1)
