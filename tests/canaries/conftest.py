@@ -20,7 +20,7 @@ def app() -> Iterator[Celery]:
     app = Celery("canary", broker="memory://canary", set_as_current=False)
     app.conf.update(task_ignore_result=True, worker_disable_rate_limits=True)
 
-    @app.task(name="canary.sing", shared=False)
+    @app.task(name="canary.sing", shared=False)  # type: ignore[untyped-decorator]
     def sing(*words: str, times: int = 1) -> str:
         return " ".join(words * times)
 

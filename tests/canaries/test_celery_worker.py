@@ -83,7 +83,8 @@ def test_call_soon(consumer: Any, hub: Hub) -> None:
 
 @canary("celery", "WorkController.semaphore", INTAKE)
 def test_semaphore(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    semaphore, called = consumer.controller.semaphore, []
+    called: list[int] = []
+    semaphore = consumer.controller.semaphore
     semaphore.acquire(called.append, 1)
     semaphore.acquire(called.append, 2)
     assert called == [1]
@@ -127,7 +128,7 @@ def test_options() -> None:
 @canary("celery", "EventDispatcher.on_send_buffered, buffer_limit, flush", "tasks/worker/events.py")
 def test_event_dispatcher(app: Celery) -> None:
     with app.connection_for_write() as connection:
-        told: list[str] = []
+        told: list[int] = []
         called = Mock()
         dispatcher = app.events.Dispatcher(connection, buffer_group=["task"], on_send_buffered=called)
         dispatcher.producer = Mock(publish=lambda events, **_: told.append(len(events)))

@@ -203,7 +203,7 @@ def test_get_object() -> None:
     class Reached(Exception):
         """It asks the method that we replace."""
 
-    class Admin(admin.ModelAdmin):
+    class Admin(admin.ModelAdmin):  # type: ignore[type-arg]
         def get_object(self, request: Any, object_id: str, from_field: str | None = None) -> Any:
             raise Reached
 

@@ -10,11 +10,12 @@ from typing import Any
 from unittest.mock import Mock, patch
 
 import pytest
-from amqp.channel import Channel as AmqpChannel
-from kombu import Connection, Exchange, Queue
 from kombu.asynchronous import Hub
-from kombu.transport import memory, redis, virtual
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+from kombu.transport import memory, pyamqp, redis, virtual
 from kombu.utils.json import dumps, loads
+from redis import Redis
 
 from tests.canaries.canary import canary, takes
 
@@ -98,10 +99,10 @@ def test_can_consume(channel: Any) -> None:
     poller.on_readable(7)
     read.assert_not_called()
     channel._in_poll = None
-    poller._register_BRPOP = starts = Mock()
-    poller.add(channel)
-    poller.on_poll_start()
-    starts.assert_not_called()
+    with patch.object(poller, "_register_BRPOP") as starts:
+        poller.add(channel)
+        poller.on_poll_start()
+        starts.assert_not_called()
 
 
 @canary("kombu", "transport.redis.Channel.client, active_queues", INTAKE)
@@ -111,7 +112,7 @@ def test_the_connection_of_brpop(channel: Any) -> None:
     channel._brpop_start()
     command = channel.client.connection.send_command.call_args.args
     assert command[:2] == ("BRPOP", "orders.expire")  # the queue's own name, and first
-    takes(redis.redis.Redis.rpop, None, "orders.expire", 10)
+    takes(Redis.rpop, None, "orders.expire", 10)
 
 
 @canary("kombu", "transport.virtual.Transport._deliver", INTAKE)
@@ -158,7 +159,7 @@ def test_lists(channel: Any) -> None:
 def test_virtual_channels(channel: Any) -> None:
     assert isinstance(channel, virtual.Channel)
     assert issubclass(memory.Channel, virtual.Channel)
-    assert not issubclass(AmqpChannel, virtual.Channel)
+    assert not issubclass(pyamqp.Channel, virtual.Channel)
     assert type(channel.qos) is virtual.QoS
     channel.qos.append(SimpleNamespace(), "tag")
     channel.qos.ack("tag")  # (there is no server)

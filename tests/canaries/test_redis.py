@@ -22,26 +22,31 @@ UP = {"is_master": True, "is_sdown": False, "is_odown": False, "num-other-sentin
 MOVED = [("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.2", 2)]
 
 
+def untyped(kind: Any) -> Any:
+    """Return a class of redis-py without the types that it has for parts of it."""
+    return kind
+
+
 @canary("redis", "Sentinel.discover_master", CLIENTS)
 def test_discover_master() -> None:
     class Sentinels(Sentinel):
         def discover_master(self, service_name: str) -> Any:
             return service_name, 1
 
-    pool = SentinelConnectionPool("mymaster", Sentinels([("localhost", 1)]))
+    pool = untyped(SentinelConnectionPool)("mymaster", untyped(Sentinels)([("localhost", 1)]))
     assert pool.get_master_address() == ("mymaster", 1)
 
     class AsyncSentinels(asentinel.Sentinel):
         async def discover_master(self, service_name: str) -> Any:
             return service_name, 1
 
-    apool = asentinel.SentinelConnectionPool("mymaster", AsyncSentinels([("localhost", 1)]))
+    apool = untyped(asentinel.SentinelConnectionPool)("mymaster", untyped(AsyncSentinels)([("localhost", 1)]))
     assert asyncio.run(apool.get_master_address()) == ("mymaster", 1)
 
 
 @canary("redis", "Sentinel.sentinels, check_master_state", CLIENTS)
 def test_sentinels() -> None:
-    made = [
+    made: list[tuple[Any, Any]] = [
         (Sentinel([("localhost", 1), ("localhost", 2)], sentinel_kwargs={"socket_timeout": 1}), Redis),
         (asentinel.Sentinel([("localhost", 1), ("localhost", 2)], sentinel_kwargs={"socket_timeout": 1}), aredis.Redis),
     ]
@@ -65,8 +70,8 @@ def test_disconnect() -> None:
         def disconnect(self, inuse_connections: bool = True) -> None:
             called.append(inuse_connections)
 
-    manager = Sentinels([("localhost", 1)])
-    pool = Pool("mymaster", manager)
+    manager = untyped(Sentinels)([("localhost", 1)])
+    pool = untyped(Pool)("mymaster", manager)
     for _ in MOVED:
         pool.get_master_address()
     assert called == [False, False]  # another master each time, but not the third
@@ -87,10 +92,10 @@ def test_async_pool() -> None:
 
     async def run() -> None:
         manager = asentinel.Sentinel([("localhost", 1)])
-        pool = Pool("mymaster", manager, ssl=False, max_connections=3, timeout=2.5)
+        pool = untyped(Pool)("mymaster", manager, ssl=False, max_connections=3, timeout=2.5)
         assert (pool.max_connections, pool.timeout) == (3, 2.5)
         assert pool.sentinel_manager is manager
-        assert pool.get_connection.__func__ is aredis.BlockingConnectionPool.get_connection  # type: ignore[attr-defined]
+        assert pool.get_connection.__func__ is aredis.BlockingConnectionPool.get_connection
         await aredis.Redis.from_pool(pool).aclose()
         for sentinel in manager.sentinels:
             await sentinel.aclose()
@@ -103,7 +108,7 @@ def test_async_pool() -> None:
 def test_lazy_cluster() -> None:
     for name in ("nodes_manager", "_options", "_connecting", "_is_connecting", "__getattr__"):
         assert not hasattr(RedisCluster, name), name
-    cluster = RedisCluster.__new__(RedisCluster)
+    cluster: Any = RedisCluster.__new__(RedisCluster)
     for use in (cluster.get_primaries, cluster.pipeline, lambda: cluster.execute_command("GET", "key")):
         with pytest.raises(AttributeError):
             use()

@@ -70,7 +70,7 @@ def test_dialects() -> None:
 def test_on_connect_isolation_level() -> None:
     for options, level in (({"isolation_level": "AUTOCOMMIT"}, "AUTOCOMMIT"), ({}, None)):
         engine = sa.create_engine("sqlite://", **options)
-        assert engine.dialect._on_connect_isolation_level == level  # type: ignore[attr-defined]
+        assert engine.dialect._on_connect_isolation_level == level
         with engine.connect() as connection:
             assert "isolation_level" not in connection.get_execution_options()
         engine.dispose()
@@ -97,7 +97,12 @@ def test_order_of_events(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("begin", "commit", "rollback", "savepoint", "release_savepoint", "rollback_savepoint"):
         event.listen(engine, name, lambda *_, name=name: told.append(name))
     do_commit = engine.dialect.do_commit
-    monkeypatch.setattr(engine.dialect, "do_commit", lambda raw: (told.append("COMMIT"), do_commit(raw)))
+
+    def commit(raw: Any) -> None:
+        told.append("COMMIT")
+        do_commit(raw)
+
+    monkeypatch.setattr(engine.dialect, "do_commit", commit)
     with engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
         nested = connection.begin_nested()
@@ -137,8 +142,9 @@ def test_weak_references() -> None:
 
 @canary("sqlalchemy", "Dialect.do_ping, loaded_dbapi", ENGINE)
 def test_ping(engine: sa.Engine) -> None:
-    assert engine.dialect.loaded_dbapi.Error is sqlite3.Error
-    opened = sqlite3.connect(":memory:")
+    driver: Any = engine.dialect.loaded_dbapi
+    assert driver.Error is sqlite3.Error
+    opened: Any = sqlite3.connect(":memory:")
     assert engine.dialect.do_ping(opened)
     opened.close()
     with pytest.raises(sqlite3.Error):
