@@ -36,7 +36,7 @@ LONGEST = (
 )
 """Files that take longest, and so begin."""
 
-QUICK = ("integration", "unit")
+QUICK = ("canaries", "integration", "unit")
 """What starts no workers, and so comes last: it fills the gaps. Without `SLOW` it is for `make test-quick`."""
 
 SLOW = {"django", "mariadb", "postgresql"}

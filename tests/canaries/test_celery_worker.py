@@ -31,7 +31,7 @@ class Reached(Exception):
     """What was replaced is what is called."""
 
 
-@canary("celery", "Consumer.create_task_handler", "tasks/worker/refusal.py")
+@canary("celery", "Consumer.create_task_handler", "tasks/worker/rejection.py")
 def test_create_task_handler(app: Celery, consumer: Any) -> None:
     consumer.update_strategies()
     takes(consumer.create_task_handler(), message_of(app, "tweet"))
@@ -58,14 +58,14 @@ def test_on_task_request(app: Celery, consumer: Any) -> None:
     assert len(received) == 2
 
 
-@canary("celery", "Consumer.on_decode_error", "tasks/worker/refusal.py")
+@canary("celery", "Consumer.on_decode_error", "tasks/worker/rejection.py")
 def test_on_decode_error(consumer: Any) -> None:
     message = Mock(body=b"?", headers={}, content_type="text", content_encoding="utf-8")
     consumer.on_decode_error(message, ValueError("what is that?"))
     message.ack.assert_called_once_with()
 
 
-@canary("celery", "Consumer.connection_errors, channel_errors", "tasks/worker/refusal.py")
+@canary("celery", "Consumer.connection_errors, channel_errors", "tasks/worker/rejection.py")
 def test_errors_of_the_broker(consumer: Any) -> None:
     for kinds in (consumer.connection_errors, consumer.channel_errors):
         assert isinstance(kinds, tuple)

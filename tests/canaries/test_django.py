@@ -32,7 +32,7 @@ BRIDGE = "orders/contrib/django/bridge.py"
 CHECKS = "orders/contrib/django/checks.py"
 CONF = "orders/contrib/django/conf.py"
 FRAME = "orders/contrib/django/frame.py"
-STORE = "orders/contrib/django/store.py"
+STORE = "orders/contrib/django/transactions.py"
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_unknown_options() -> None:
         Connection(nonsense=1)
 
 
-@canary("redis", "ConnectionPool.connection_kwargs", "orders/schedule/sorted_set.py")
+@canary("redis", "ConnectionPool.connection_kwargs", "orders/schedule/inspection.py")
 def test_connection_kwargs() -> None:
     assert Redis.from_url("redis://host:7000").connection_pool.connection_kwargs.items() >= {
         ("host", "host"),
