@@ -190,7 +190,7 @@ class SqlStore:
             self.transactions.after_commit(session, call)
 
     def _tables(self, connection: sa.Connection) -> Tables:
-        """Return the tables of a database; a caller's connection may lead to another one than ``ORDERS_DATABASE_URL``."""
+        """Return the tables of a database, which may be a caller's and not that of ``ORDERS_DATABASE_URL``."""
         database = self.transactions.database(connection)
         if database not in self._known:
             self._known[database] = self._find(connection)
@@ -202,7 +202,7 @@ class SqlStore:
         if self._hooks.late_payment_hook and not has_outbox:
             raise SchemaError(
                 f"ORDERS_EVENTS_TABLE is {self._settings.events_table!r}, but the database has no such table: "
-                "@orders.on_late_payment needs it to record which payments were refused; create it with `orders init-db`"
+                "@orders.on_late_payment needs it to record refused payments; create it with `orders init-db`"
             )
         statements = Statements(orders, connection.dialect, outbox.clock, self._settings.grace)
         return Tables(statements, outbox if has_outbox else None)

@@ -109,7 +109,7 @@ class UnitOfWork:
         return payment
 
     def _pay_locked(self, key: Any, reference: str | None) -> Payment:
-        """Lock the row and decide about a payment that the update did not accept. The row cannot change until the commit."""
+        """Lock the row until the commit, and decide about a payment that the update did not accept."""
         order_id = self.tables.order_id(key)
         row = self.tables.orders.row(self.connection, key, lock=True)
         if row is None:
@@ -124,12 +124,12 @@ class UnitOfWork:
         return self._refuse(key, money, row.state, row.status)
 
     def _accept(self, order_id: str, reference: str | None) -> Payment:
-        self._record([order_id], EventKind.PAID, _about(reference))
+        self._record([order_id], EventKind.PAID, _details(reference))
         return Payment(order_id, PaymentVerdict.ACCEPTED)
 
     def _refuse(self, key: Any, money: Money, state: State, status: str) -> Payment:
         """Decide about a payment for an order that does not accept it: revive the order, or return a verdict."""
-        details = _about(money.reference)
+        details = _details(money.reference)
         may_revive = state is State.EXPIRED and not money.was_refused and not money.was_accepted
         if may_revive and self._revive(key):
             self._record([money.order_id], EventKind.REVIVED, details)
@@ -210,5 +210,5 @@ def _log(payment: Payment, details: Mapping[str, str]) -> None:
     logger.warning(message, shown, payment.verdict.value, payment.refund_key, extra=fields)
 
 
-def _about(reference: str | None) -> dict[str, str]:
+def _details(reference: str | None) -> dict[str, str]:
     return {} if reference is None else {"reference": reference}
