@@ -170,7 +170,7 @@ def test_explain_an_order_that_fails(shop: Shop) -> None:
     known = explained(shop)
     assert known.dead_letter
     assert known.dead_letter["attempts"] == 10
-    assert known.next.startswith("nothing: it is buried")
+    assert known.next.startswith("nothing: it is a dead letter")
     json.dumps(known.as_json())
 
 
