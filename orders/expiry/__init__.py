@@ -1,4 +1,4 @@
-"""What happens to orders: the use cases, one attempt, the sweep, and what puts right what they missed."""
+"""What happens to orders: the use cases of applications and workers, sweep, attempt, guard, reconcile and delivery."""
 
 from orders.expiry.attempt import SKEW, Attempt
 from orders.expiry.explain import Explanation, explain_order

@@ -2,12 +2,12 @@
 
 ::
 
-    start      count the attempt; drop ids whose lease was lost meanwhile
-    ask        the shop's guard, if it has one, about rows that are pending and due: outside any transaction
-    update     the store changes rows that are pending and due, in one transaction, together with what hooks do
-    settle     take out what is final, move what is due later, try again what failed, bury what fails for ever
+    start      count the attempt; drop ids whose lease was lost
+    ask        ask the shop's guard, if there is one, about rows that are pending and due, outside any transaction
+    update     change the rows that are pending and due and call the hooks, in one transaction
+    settle     update Redis: settle, move, reschedule or bury each order (`orders.expiry.dispositions`)
 
-Whatever is interrupted between two of these steps keeps its lease, and is claimed again when that has run out.
+If the process dies between two steps, the orders keep their lease. A sweep claims them again when it ends.
 """
 
 from __future__ import annotations
@@ -42,32 +42,32 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SKEW = 0.25
-"""Seconds that a worker waits for a row that is not due yet by the database's clock: what hosts' clocks differ by."""
+"""Seconds that a worker waits for a row that is not due yet by the database's clock: clocks of hosts differ."""
 
 NAMED = 10
-"""Orders that an error names."""
+"""The most orders that an error message names."""
 
 STALE = ("stale",)
 """How an attempt ends for an order whose lease was lost."""
 
 OUTAGE = (StoreUnavailable, ScheduleUnavailable, SchemaError, ConfigError)
-"""What is the fault of a server or of its set-up, and of no order."""
+"""Errors of a server or its configuration, for which no order is to blame."""
 
 Decide: TypeAlias = Callable[[Sequence[str]], Mapping[str, Verdict]]
-"""A method of the store that decides about orders."""
+"""A method of the store that returns a verdict for each order."""
 
 
 class Attempt:
-    """The attempt of one worker at the orders of one message.
+    """One attempt to expire the orders of one message, or of several with the same lease.
 
     Args:
-        schedule: where the orders are leased.
-        store: where their rows are.
-        guard: asks the shop before an order is expired; None if there is nobody to ask.
+        schedule: the schedule, or the shard, in which the orders are leased.
+        store: the orders table.
+        guard: the shop's guard; None without one.
         settings: the settings.
         lease: the fencing token of the message.
-        sleep: waits for seconds.
-        jitter: returns a number from 0 to 1, by which retries are spread.
+        sleep: sleeps for a number of seconds.
+        jitter: returns a random number from 0 to 1, to spread retries.
     """
 
     def __init__(
@@ -96,16 +96,16 @@ class Attempt:
         self._waited: set[str] = set()
         self._outage: OrdersError | None = None
         self.tried_before: frozenset[str] = frozenset()
-        """What `start` left out."""
+        """The orders that `start` left out."""
         self.span: SpanContext | None = None
-        """Where it is recorded, if it is."""
+        """The span of the attempt, if it is traced."""
 
     def start(self, order_ids: Sequence[str], *, only_new: bool = False) -> None:
-        """Count the attempt at each order whose lease still holds; `run` is then for these.
+        """Count the attempt at each order whose lease still holds. `run` processes only these.
 
         Args:
-            order_ids: the ids.
-            only_new: leave out those that were tried before: they are `tried_before` then.
+            order_ids: the orders.
+            only_new: leave out orders that were tried before, and put them into `tried_before`.
 
         Raises:
             ScheduleError: Redis failed.
@@ -116,7 +116,7 @@ class Attempt:
         self._results = {order_id: Result(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}
 
     def run(self) -> None:
-        """Do it; `end` tells how it ended.
+        """Do the steps after `start`; `end` returns the result.
 
         Raises:
             ScheduleError: Redis failed.
@@ -150,10 +150,10 @@ class Attempt:
                 self._log([order_id for order_id in self._order_ids if order_id not in self.tried_before])
 
     def end(self, order_ids: Sequence[str]) -> dict[str, int]:
-        """Return how it ended for some of the orders; see `orders.expiry.OrderExpiry.expire`.
+        """Return how the attempt ended for some of its orders; see `orders.expiry.OrderExpiry.expire`.
 
         Raises:
-            OrdersError: of a server, if it ended by that; of these orders, if some of them failed.
+            OrdersError: a server failed, or some of these orders did.
         """
         if self._outage:
             raise self._outage.anew()
@@ -174,7 +174,7 @@ class Attempt:
         return report
 
     def _ask(self, guard: Guard, order_ids: Sequence[str]) -> None:
-        """Ask the guard about orders that are pending and due, and have the store do what it says."""
+        """Ask the guard about orders that are pending and due, and apply its answers in the store."""
         self._decide(self._store.look, order_ids)
         due = [
             order_id
@@ -192,7 +192,7 @@ class Attempt:
             self._decide(decide, [order_id for order_id in due if self._results[order_id].answer is answer])
 
     def _count_unknown(self, order_ids: Sequence[str]) -> None:
-        """Count how many times in a row the guard did not know, and end it if the shop wants it to end by expiry."""
+        """Count how often the guard answered UNKNOWN; at the limit, follow ``ORDERS_GUARD_END``."""
         failures = self._schedule.failures(order_ids)
         for order_id in order_ids:
             result, before = self._results[order_id], failures.get(order_id, {})
@@ -201,20 +201,19 @@ class Attempt:
             result.unanswered = 0 if reply.was_answered else before.get("unanswered", 0) + reply.was_asked
             if result.is_given_up(self._settings) and self._settings.guard_end == "expire":
                 fields = about("guard_ended", [order_id], lease=self._lease, asked=result.unknown)
-                logger.warning(
-                    "the guard was asked %d times about %s", result.unknown, ids.printable(order_id), extra=fields
-                )
+                message = "the guard answered unknown %d times for order %s: it is expired (ORDERS_GUARD_END=expire)"
+                logger.warning(message, result.unknown, ids.printable(order_id), extra=fields)
                 result.reply = Reply(Answer.UNPAID)
 
     def _decide(self, decide: Decide, order_ids: Sequence[str]) -> None:
-        """Have the store decide: about all at once or, if that fails, about each by itself."""
+        """Have the store decide about all orders at once or, if that fails, about each one separately."""
         if not order_ids:
             return
         try:
             verdicts = without_conflict(partial(decide, order_ids), sleep=self._sleep, jitter=self._jitter)
         except OUTAGE:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever an order or its hook raises, its id must survive it
+        except Exception as error:  # noqa: BLE001 - whatever an order or a hook raises, the id must stay in the schedule
             if len(order_ids) == 1:
                 result = self._results[order_ids[0]]
                 result.error, result.verdict = error, None
@@ -227,7 +226,7 @@ class Attempt:
         self._decide(decide, self._wait_for(verdicts))
 
     def _wait_for(self, verdicts: Mapping[str, Verdict]) -> Sequence[str]:
-        """Wait, once, for orders that are due in a moment: the next sweep would come a whole interval late."""
+        """Wait once for orders that are due within `SKEW`, and return them: the next sweep would be too late."""
         early = {
             order_id: max(verdict.wait, 0.0)
             for order_id, verdict in verdicts.items()

@@ -1,8 +1,8 @@
-"""Delivering events: from the outbox to the shop's handlers, at least once, and in order for each order.
+"""Deliver events from the outbox to the shop's handlers: at least once, and in order for each order.
 
-An event is claimed for the length of a lease, as an order is: if the process dies, another delivers it again when
-that has run out. Only an order's oldest undelivered event can be claimed, so one that is refused holds up those
-behind it, and no other order.
+An event is claimed for the length of a lease, like an order. If the process dies, another one delivers the event again
+when the lease has ended. Only the oldest undelivered event of an order can be claimed, so an event whose handler fails
+delays the later events of its order, and no other order.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ PAGE = 100
 """Events that are claimed at a time: the most that are delivered twice if a process is killed."""
 
 SHARE = 0.5
-"""The part of its lease in which a page must be delivered; what is left of it then is given back."""
+"""The part of the lease in which a page must be delivered. Events that are left then are released."""
 
 PRUNED = 1000
 """Events that are deleted in one transaction."""
 
-
-TOLD = 1000
-"""Characters of an error that are kept."""
+MAX_ERROR_LENGTH = 1000
+"""Characters of an error that are stored."""
 
 
 def deliver(
@@ -53,25 +52,25 @@ def deliver(
     jitter: Callable[[], float],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> dict[str, int]:
-    """Give waiting events to all handlers, until none is left.
+    """Call all handlers with each undelivered event, until none is left.
 
-    Without handlers nothing happens: what waits is kept for those of another process, or for the retention.
+    Without handlers nothing happens: the events wait for a process that has some, or for the end of their retention.
 
     Args:
-        store: has the events.
-        handlers: are called with each.
+        store: the store with the events.
+        handlers: called with each event.
         settings: the settings.
-        is_over: tells, after each event, whether to stop.
-        sleep: waits for seconds.
-        jitter: returns a number from 0 to 1, by which retries are spread.
-        monotonic: seconds from any beginning.
+        is_over: returns whether to stop; called after each event.
+        sleep: sleeps for a number of seconds.
+        jitter: returns a random number from 0 to 1, to spread retries.
+        monotonic: a monotonic clock, in seconds.
 
     Returns:
-        How many were "delivered".
+        The number of events "delivered".
 
     Raises:
-        DeliveryFailed: a handler raised. Those events are tried again later; all others were delivered.
-        StoreError: the database failed. What it has not noted is delivered again when the lease has run out.
+        DeliveryFailed: a handler raised. These events are delivered again later; all others were delivered.
+        StoreError: the database failed. Events that it did not mark as delivered are delivered again after the lease.
     """
     delivered, refused = 0, list[_Handed]()
     retried = partial(without_conflict, sleep=sleep, jitter=jitter)
@@ -82,7 +81,7 @@ def deliver(
         handed = _map(hand, page, settings.events_parallel)
         done = [one.event for one in handed if one.is_done]
         again = [
-            Postponed(one.event, _wait(one, jitter()), one.told, was_refused=one.error is not None)
+            Postponed(one.event, _wait(one, jitter()), one.error_text, was_refused=one.error is not None)
             for one in handed
             if not one.is_done
         ]
@@ -90,32 +89,33 @@ def deliver(
         delivered += len(done)
         refused += [one for one in handed if one.error]
     if delivered or refused:
-        told = about("delivered", delivered=delivered, refused=len(refused))
-        logger.info("deliver delivered=%d refused=%d", delivered, len(refused), extra=told)
+        fields = about("delivered", delivered=delivered, refused=len(refused))
+        logger.info("deliver delivered=%d refused=%d", delivered, len(refused), extra=fields)
     if refused:
         first = refused[0]
         raise DeliveryFailed(
-            f"{len(refused)} events were refused, {delivered} delivered; the first is {first.event.kind} "
-            f"{first.event.id} of the order {ids.printable(first.event.order_id)}: {first.told}"
+            f"{len(refused)} events failed, {delivered} were delivered; the first failure is {first.event.kind} "
+            f"{first.event.id} of order {ids.printable(first.event.order_id)}: {first.error_text}"
         ) from first.error
     return {"delivered": delivered}
 
 
 @dataclass(frozen=True, slots=True)
 class _Handed:
-    """An event that the handlers were given, or were not."""
+    """A claimed event, and what the handlers did with it: nothing, if there was no time left."""
 
     event: Event
     is_done: bool = False
     error: Exception | None = None
 
     @property
-    def told(self) -> str | None:
+    def error_text(self) -> str | None:
+        """The error as a text column can hold it; the earlier one if the handlers were not called."""
         if self.error is None:
             return self.event.error
         text = f"{type(self.error).__name__}: {self.error}"
         as_unicode = mask(text).encode("utf-8", "backslashreplace").decode()
-        return as_unicode.replace("\0", "\\0")[:TOLD]  # as any column of text can hold it
+        return as_unicode.replace("\0", "\\0")[:MAX_ERROR_LENGTH]
 
 
 def _is_over(is_over: Callable[[], bool], monotonic: Callable[[], float], give_up: float) -> bool:
@@ -129,15 +129,15 @@ def _hand(event: Event, *, handlers: Sequence[EventHook], is_over: Callable[[], 
         for handler in handlers:
             handler(event)
     except Exception as error:
-        told = about("event_refused", [event.order_id], event_id=event.id, kind=event.kind.value)
-        named = ids.printable(event.order_id)
-        logger.exception("a handler refused the event %d of the order %s", event.id, named, extra=told)
+        fields = about("event_refused", [event.order_id], event_id=event.id, kind=event.kind.value)
+        shown = ids.printable(event.order_id)
+        logger.exception("a handler failed for event %d of order %s", event.id, shown, extra=fields)
         return _Handed(event, error=error)
     return _Handed(event, is_done=True)
 
 
 def _map(hand: Callable[[Event], _Handed], page: Sequence[Event], parallel: int) -> list[_Handed]:
-    """Hand out a page, in which no two events are of one order."""
+    """Call the handlers with the events of a page, each of which belongs to another order."""
     if parallel == 1:
         return list(map(hand, page))
     with ThreadPoolExecutor(parallel, thread_name_prefix="orders-events") as pool:
@@ -145,7 +145,7 @@ def _map(hand: Callable[[Event], _Handed], page: Sequence[Event], parallel: int)
 
 
 def _wait(handed: _Handed, jitter: float) -> float:
-    """Return the seconds until an event is tried again."""
+    """Return the seconds until an event is delivered again."""
     return 0.0 if handed.error is None else backoff(handed.event.refusals + 1) * (1 + jitter / 2)
 
 
@@ -153,10 +153,10 @@ def prune(store: OrderStore, settings: Settings, *, keep_undelivered: bool, is_o
     """Delete events that are older than ``ORDERS_EVENTS_RETENTION``; return how many.
 
     Args:
-        store: has the events.
+        store: the store with the events.
         settings: the settings.
-        keep_undelivered: whether those stay that no handler has had.
-        is_over: tells, after each transaction, whether to stop.
+        keep_undelivered: keep events that were not delivered yet.
+        is_over: returns whether to stop; called after each transaction.
 
     Raises:
         StoreError: the database failed.

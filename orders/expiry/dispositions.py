@@ -1,18 +1,20 @@
-"""What becomes of orders in the schedule after an attempt: the table of outcomes, as code.
+"""Decide what happens to orders in Redis after an attempt: a table of outcomes, as code.
 
-=================================== =====================================================================
-what was found                      in Redis, if the fence holds
-=================================== =====================================================================
-the row was changed, or was final   out of the schedule
-pending, due later                  its score is that deadline
-no such row                         again with backoff (it may not be committed yet), then buried
-the guard does not know             again with backoff, then ``ORDERS_GUARD_END``; no attempt is counted
-the guard gave no answer            again with backoff, for ever; no attempt is counted
-the guard is not asked              again after its pause; no attempt is counted
-a server failed                     again with backoff; no attempt is counted
-a hook raised, an id cannot be      again with backoff, then buried
-its process died, each time         buried
-=================================== =====================================================================
+`plan` decides and changes nothing. `Dispositions.apply` changes Redis, for the orders whose lease still holds.
+
+=================================== ==========================================================================
+what the attempt found              what happens in Redis
+=================================== ==========================================================================
+the row was changed, or was final   settled: the id is removed from the schedule
+pending, due later                  moved: the score becomes that deadline
+no such row                         rescheduled with backoff (it may not be committed yet), then buried
+the guard answered UNKNOWN          rescheduled with backoff, then ``ORDERS_GUARD_END``; no attempt is counted
+the guard gave no answer            rescheduled with backoff, without limit; no attempt is counted
+the guard was not asked             rescheduled after the breaker's pause; no attempt is counted
+a server failed                     rescheduled after `OUTAGE_BACKOFF`; no attempt is counted
+a hook raised, or the id is invalid rescheduled with backoff, then buried
+the worker process died each time   buried
+=================================== ==========================================================================
 """
 
 from __future__ import annotations
@@ -38,48 +40,50 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BACKOFF = 1.0
-"""Seconds before an order's second attempt, doubled for each further one."""
+"""Seconds between the first attempt and the second, doubled for each further one."""
 
 MAX_BACKOFF = 300.0
-"""The most seconds between two attempts."""
+"""The longest time between two attempts, in seconds."""
 
-TOLD = 1000
-"""Characters of a reason that are kept."""
+MAX_REASON_LENGTH = 1000
+"""Characters of a reason that are stored."""
 
 OUTAGE_BACKOFF = 5.0
-"""Seconds before the next attempt when the database, not the order, is at fault."""
+"""Seconds before the next attempt if a server is at fault and not the order."""
 
 
 def backoff(number: int) -> float:
-    """Return the seconds between a failed try and the next, before they are spread.
+    """Return the seconds between a failed try and the next one, without jitter.
 
     Args:
-        number: of the try that failed, from 1.
+        number: the number of the failed try, from 1.
     """
     return min(BACKOFF * 2.0 ** min(number - 1, 30), MAX_BACKOFF)
 
 
 FINAL = {outcome: (outcome.value,) for outcome in (Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED)}
-"""What a row is found to be that leaves the schedule, and how the attempt ended for it then."""
+"""Outcomes after which an order is settled, and how the attempt is reported to have ended for it."""
 
 
 class Result:
-    """What an attempt found out about one order: made for each, so all but the number stands with the class at first.
+    """What an attempt found out about one order.
+
+    There is one for each order, so the defaults are class attributes, which makes it cheaper to create.
 
     Args:
-        number: of this attempt, from 1.
+        number: the number of this attempt, from 1.
     """
 
     verdict: Verdict | None = None
-    """What the store said last."""
+    """The last verdict of the store."""
     error: Exception | None = None
-    """What it raised instead."""
+    """The error that the store raised instead."""
     reply: Reply | None = None
-    """What the guard said."""
+    """The reply of the guard."""
     unknown: int = 0
-    """With the answer UNKNOWN, how many times the guard has given it so far."""
+    """With the answer UNKNOWN, how often the guard has given it so far."""
     unanswered: int = 0
-    """How many times in a row it gave none."""
+    """How often in a row the guard gave no answer."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -90,32 +94,32 @@ class Result:
         return self.reply.answer if self.reply else None
 
     def is_given_up(self, settings: Settings) -> bool:
-        """Tell whether the guard said that it does not know for the last time."""
+        """Return whether the guard has answered UNKNOWN ``ORDERS_GUARD_LIMIT`` times."""
         return self.reply is not None and self.reply.was_answered and self.unknown >= settings.guard_limit
 
 
 @dataclass(slots=True)
 class Dispositions:
-    """What is to be done in the schedule; see `plan`."""
+    """The changes to make in Redis; see `plan`."""
 
     ends: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """How the attempt ended for each: an `orders.store.Outcome`, what became of it in the schedule, or both."""
+    """How the attempt ended for each order: an `orders.store.Outcome`, what happens to it in Redis, or both."""
     settled: list[str] = field(default_factory=list)
-    """Orders to remove: their rows are final."""
+    """Orders whose rows are final."""
     late_by: list[float] = field(default_factory=list)
-    """Of those that this attempt expired, the seconds after their deadlines."""
+    """For each order that this attempt expired, its lateness in seconds."""
     moves: list[Move] = field(default_factory=list)
-    """Orders to look at again, and when."""
+    """Orders that get another score."""
     retried: list[Move] = field(default_factory=list)
-    """Of the moves, those that count as an attempt."""
+    """The moves that count as an attempt."""
     letters: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Orders to bury, each with its dead letter."""
     counts: Counts = field(default_factory=dict)
-    """What to add to counters."""
+    """What to add to the counters."""
 
     def apply(self, schedule: Schedule, lease: float) -> None:
-        """Do it, where the fence holds."""
-        counts = self.counts  # for whatever is called first
+        """Make the changes, for the orders whose lease still holds."""
+        counts = self.counts  # passed with the first call only
         if self.settled:
             schedule.settle(lease, self.settled, counts)
             counts = NOTHING
@@ -136,15 +140,15 @@ def plan(
     now: Callable[[], float],
     jitter: Callable[[], float],
 ) -> Dispositions:
-    """Return what is to be done in the schedule after an attempt. Nothing is changed.
+    """Return the changes to make in Redis after an attempt. Nothing is changed yet.
 
     Args:
-        results: of the attempt, by order id.
+        results: the results of the attempt, by order id.
         settings: the settings.
-        outage: the error of a server that ended the attempt.
-        counts: what else is to be counted; see `orders.schedule.counters`.
+        outage: the error of the server that ended the attempt, if one did.
+        counts: what else to add to the counters; see `orders.schedule.counters`.
         now: returns Redis's time; called at most once.
-        jitter: returns a number from 0 to 1, by which retries are spread.
+        jitter: returns a random number from 0 to 1, to spread retries.
     """
     planner = _Planner(settings, outage, now, jitter)
     planned = planner.planned
@@ -157,7 +161,7 @@ def plan(
 
 
 class _Planner:
-    """Disposes of one order after the other."""
+    """Plans one order after the other."""
 
     def __init__(
         self, settings: Settings, outage: Exception | None, now: Callable[[], float], jitter: Callable[[], float]
@@ -169,7 +173,7 @@ class _Planner:
         self._jitter = jitter
 
     def add(self, order_id: str, result: Result) -> tuple[str, ...]:
-        """Plan what is done with an order; return how the attempt ended for it."""
+        """Plan the change for one order; return how the attempt ended for it."""
         verdict = result.verdict
         if verdict and verdict.outcome in FINAL:
             self.planned.settled.append(order_id)
@@ -192,7 +196,7 @@ class _Planner:
         return (*found, self._bury(order_id, result, reason(result)))
 
     def _ask_again(self, order_id: str, result: Result) -> str:
-        """Have the guard asked again. That it does not know is nobody's failure."""
+        """Plan to ask the guard again. A guard that does not know is not a failed attempt."""
         reply = result.reply
         if reply is None or not reply.was_asked:
             wait = max(reply.wait if reply else 0.0, BACKOFF)
@@ -224,22 +228,22 @@ class _Planner:
 
 
 def log(planned: Dispositions, lease: float, limit: int) -> None:
-    """Log why orders failed, one line for each."""
+    """Log the orders that failed, and why: one line for each."""
     for move in planned.retried:
         failure = move.failure or {}
         why, retry_at, shown = failure["error"], move.due, ids.printable(move.order_id)
         fields = about("retried", [move.order_id], lease=lease, attempt=move.attempts, retry_at=retry_at, reason=why)
-        message = "attempt %d of %d at the order %s failed, the next is in %.1f s: %s"
+        message = "attempt %d of %d for order %s failed, the next one is in %.1f s: %s"
         logger.warning(message, move.attempts, limit, shown, retry_at - failure["at"], why, extra=fields)
     for order_id, letter in planned.letters.items():
         shown, number, why = ids.printable(order_id), letter["attempts"], letter["reason"]
         fields = about("buried", [order_id], lease=lease, attempt=number, reason=why)
-        logger.error("buried the order %s after attempt %d of %d: %s", shown, number, limit, why, extra=fields)
+        logger.error("buried order %s after attempt %d of %d: %s", shown, number, limit, why, extra=fields)
 
 
 def reason(result: Result) -> str:
-    """Return why an order is not settled, fit for Redis and for a log."""
-    return mask(_reason(result))[:TOLD]
+    """Return why an order is not settled, masked and shortened for Redis and the log."""
+    return mask(_reason(result))[:MAX_REASON_LENGTH]
 
 
 def _reason(result: Result) -> str:
@@ -249,4 +253,4 @@ def _reason(result: Result) -> str:
         return result.reply.reason
     if result.verdict:
         return result.verdict.reason
-    return f"none of {result.number - 1} attempts came to an end: its process was killed each time"
+    return f"none of {result.number - 1} attempts finished: the worker process died each time"

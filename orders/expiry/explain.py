@@ -1,4 +1,4 @@
-"""What is known about one order, and what will happen to it next: the answer to "what about order 42?"."""
+"""Explain one order to a support agent: what is known about it, and what will happen to it next."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from orders.config import Settings
 
 SAME = 0.001
-"""Seconds by which a score and a deadline may differ and still be the same: some databases keep milliseconds."""
-
+"""Seconds by which a score and a deadline may differ and still be equal: some databases keep milliseconds."""
 
 EVENTS = 20
-"""How many of an order's events are told."""
+"""The most events of an order that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known about one order. Instants are in UTC."""
+    """What is known about one order. All times are in UTC."""
 
     order_id: str
     state: str | None
@@ -33,26 +32,26 @@ class Explanation:
     deadline: datetime | None
     """The deadline in its row."""
     scheduled: datetime | None
-    """The instant of its score; None if it is not scheduled."""
+    """The time of its score; None if it is not scheduled."""
     leased_until: datetime | None
-    """If a sweep has claimed it, when its lease ends."""
+    """The end of its lease, if a sweep has claimed it."""
     attempts: int
-    """Attempts that were started and did not end well."""
+    """Attempts that were started and have not succeeded."""
     last_error: str | None
-    """Why the last one failed."""
+    """Why the last attempt failed."""
     failed_at: datetime | None
-    """When it did."""
+    """When it failed."""
     dead_letter: dict[str, Any] | None
     """Why it was buried: "reason", "attempts", "buried_at" (Unix seconds)."""
     events: Sequence[Event]
-    """The latest of its events, oldest first; none if there is no outbox."""
+    """Its latest events, oldest first; none if there is no events table."""
     next: str
-    """What will happen to it, in words."""
+    """What will happen to it next, in words."""
     next_at: datetime | None
-    """When."""
+    """When that will happen."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can hold it: instants in ISO 8601."""
+        """Return it as a dict for JSON, with times in ISO 8601."""
         return {name: _as_json(value) for name, value in asdict(self).items()}
 
 
@@ -65,7 +64,7 @@ def _as_json(value: Any) -> Any:
 
 
 def explain_order(order_id: str, schedule: Schedule, store: OrderStore, settings: Settings) -> Explanation:
-    """Tell what is known about an order.
+    """Return what is known about an order.
 
     Raises:
         StoreError: the database failed.
@@ -80,25 +79,25 @@ def explain_order(order_id: str, schedule: Schedule, store: OrderStore, settings
         problem = str(error)
     entry = schedule.entry(order_id)
     leased = _is_leased(entry, row, settings.grace)
-    will, at = _next(entry, row, settings, leased=leased)
+    will, next_at = _next(entry, row, settings, leased=leased)
     return Explanation(
         order_id=order_id,
         state=row.status if row else None,
         deadline=row.deadline if row else None,
-        scheduled=_moment(entry.due),
-        leased_until=_moment(entry.due) if leased else None,
+        scheduled=_as_datetime(entry.due),
+        leased_until=_as_datetime(entry.due) if leased else None,
         attempts=entry.attempts,
         last_error=entry.failure["error"] if entry.failure else None,
-        failed_at=_moment(entry.failure["at"]) if entry.failure else None,
+        failed_at=_as_datetime(entry.failure["at"]) if entry.failure else None,
         dead_letter=entry.letter,
         events=events,
         next=f"{problem}; {will}" if problem else will,
-        next_at=_moment(at),
+        next_at=_as_datetime(next_at),
     )
 
 
 def _is_leased(entry: Entry, row: Row | None, grace: float) -> bool:
-    """Tell whether the score is the end of a lease: it is ahead, and neither the deadline nor a retry."""
+    """Return whether the score is the end of a lease: it is in the future, and not the deadline or a retry."""
     if entry.due is None or entry.due <= entry.now:
         return False
     due = row.deadline.timestamp() + grace if row and row.deadline else None
@@ -109,24 +108,22 @@ def _is_leased(entry: Entry, row: Row | None, grace: float) -> bool:
 
 def _next(entry: Entry, row: Row | None, settings: Settings, *, leased: bool) -> tuple[str, float | None]:
     if entry.letter:
-        return "nothing: it is buried, until `orders dead retry` or `orders dead drop`", None
+        return "nothing: it is a dead letter, until `orders dead requeue` or `orders dead drop`", None
     if entry.due is None:
         if row and row.is_pending and row.deadline:
-            at = max(row.deadline.timestamp() + settings.grace + settings.sweep_interval, entry.now)
-            return "reconciling finds it, because it is pending and not scheduled", at
+            overdue_at = row.deadline.timestamp() + settings.grace + settings.sweep_interval
+            return "reconcile schedules it, because it is pending but not scheduled", max(overdue_at, entry.now)
         return "nothing: it is not scheduled", None
     if leased:
-        return (
-            "a worker has it or is about to; if it does not end well, the next sweep after the lease takes it",
-            entry.due,
-        )
+        return "a worker has it, or will get it soon; if that fails, a sweep claims it again after the lease", entry.due
+    due_at = max(entry.due, entry.now)
     if row and not row.is_pending:
-        return f"a worker finds it {row.status}, and takes it out of the schedule", max(entry.due, entry.now)
+        return f"a worker finds that it is {row.status}, and removes it from the schedule", due_at
     if entry.failure:
-        return _next_try(entry, settings), max(entry.due, entry.now)
+        return _next_try(entry, settings), due_at
     if row is None:
-        return "a worker finds no row, and tries again later", max(entry.due, entry.now)
-    return "a sweep claims it, and a worker expires it", max(entry.due, entry.now)
+        return "a worker finds no row, and tries again later", due_at
+    return "a sweep claims it, and a worker expires it", due_at
 
 
 def _next_try(entry: Entry, settings: Settings) -> str:
@@ -134,12 +131,12 @@ def _next_try(entry: Entry, settings: Settings) -> str:
     if failure.get("unanswered"):
         return "the guard is asked again, because it gave no answer"
     if unknown := failure.get("unknown"):
-        return f"the guard is asked again: for time {unknown + 1} of {settings.guard_limit}"
+        return f"the guard is asked again: try {unknown + 1} of {settings.guard_limit}"
     return f"attempt {entry.attempts + 1} of {settings.max_attempts}"
 
 
-def _moment(instant: float | None) -> datetime | None:
-    # A score may be anything that a double can be.
-    if instant is None or not 0 <= instant < 253_402_300_800:
+def _as_datetime(seconds: float | None) -> datetime | None:
+    # A score can be any double. The limit is the end of the year 9999.
+    if seconds is None or not 0 <= seconds < 253_402_300_800:
         return None
-    return datetime.fromtimestamp(instant, UTC)
+    return datetime.fromtimestamp(seconds, UTC)

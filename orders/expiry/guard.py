@@ -1,7 +1,7 @@
-"""Asking the shop's guard, many orders at a time, without waiting for ever and without harassing who is down.
+"""Ask the shop's guard about many orders in parallel, with a timeout and a circuit breaker.
 
-Each question runs in a thread of its own, so that one that hangs can be left behind. The breaker is Michael Nygard's
-circuit breaker ("Release It!", 2007): after some failures in a row nobody is asked for a while, then one is.
+Each call runs in a thread of its own, so a call that hangs can be abandoned. The breaker is Michael Nygard's circuit
+breaker ("Release It!", 2007): after some failures in a row there are no calls for a while, then one call as a test.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHARE = 0.5
-"""The part of a lease in which the questions about a message must be through, so that the rest is for their orders."""
+"""The part of a lease in which new calls may start. The rest is for updating the orders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of the question about one order."""
+    """The result of asking the guard about one order."""
 
     answer: Answer
     reason: str = ""
-    """With UNKNOWN, why."""
+    """With the answer UNKNOWN, why."""
     was_asked: bool = True
-    """If not, the gateway is down, or time was up: the order is not to blame."""
+    """Whether the guard was called; if not, the breaker was open or there was no time left."""
     was_answered: bool = False
-    """Whether the guard said so itself. A guard that fails, or that is late, delays the order and decides nothing."""
+    """Whether the guard returned the answer. If it fails or is late, the answer is UNKNOWN and the order waits."""
     wait: float = 0.0
-    """If it was not asked, the seconds until it may be."""
+    """If the guard was not called, the seconds until it may be."""
 
 
 _Answered: TypeAlias = tuple[str, Reply]
-"""The order, and what came of the question."""
+"""An order id, and the reply about the order."""
 
 
 class Breaker:
-    """Stops the questions after some failures in a row; lets one through after a pause, and all after an answer.
+    """Stops calls after some failures in a row. After a pause it allows one; an answer to that closes it again.
 
     Args:
-        failures: how many in a row open it.
-        pause: seconds for which it stays open.
-        monotonic: seconds from any beginning.
+        failures: the number of failures in a row that opens it.
+        pause: the seconds for which it stays open.
+        monotonic: a monotonic clock, in seconds.
     """
 
     def __init__(self, failures: int, pause: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -62,33 +62,33 @@ class Breaker:
         self._monotonic = monotonic
         self._lock = Lock()
         self._failures = 0
-        self._closed_at = 0.0
-        """The end of the pause, while it is open."""
+        self._paused_until = 0.0
+        """The end of the pause, while the breaker is open."""
 
     def allows(self) -> bool:
-        """Tell whether to ask now. Of those who come after a pause, one may; the others wait for its answer."""
+        """Return whether a call may start now. After a pause only one may; the others wait for its answer."""
         with self._lock:
             if self._failures < self._limit:
                 return True
-            if self._monotonic() < self._closed_at:
+            if self._monotonic() < self._paused_until:
                 return False
-            self._closed_at = self._monotonic() + self._pause
+            self._paused_until = self._monotonic() + self._pause
             return True
 
     def wait(self) -> float:
-        """Return the seconds until the end of the pause; 0.0 if there is none."""
+        """Return the seconds until the end of the pause; 0.0 if the breaker is closed."""
         with self._lock:
             is_open = self._failures >= self._limit
-            return max(self._closed_at - self._monotonic(), 0.0) if is_open else 0.0
+            return max(self._paused_until - self._monotonic(), 0.0) if is_open else 0.0
 
     def note(self, *, is_answered: bool) -> None:
-        """Tell it how a question ended."""
+        """Record how a call ended."""
         with self._lock:
             closes = is_answered and self._failures >= self._limit
             self._failures = 0 if is_answered else self._failures + 1
             opens = self._failures == self._limit
             if self._failures >= self._limit:
-                self._closed_at = self._monotonic() + self._pause
+                self._paused_until = self._monotonic() + self._pause
         if opens:
             logger.error(
                 "the guard failed %d times in a row: no order is expired for %g s",
@@ -101,12 +101,12 @@ class Breaker:
 
 
 class Guard:
-    """The guard of a shop, with its breaker: one per process. Safe to share by threads.
+    """The shop's guard with its breaker: one per process. Thread-safe.
 
     Args:
-        hook: the function of the shop; see `orders.hooks.Hooks.guard`.
+        hook: the shop's function; see `orders.hooks.Hooks.guard`.
         settings: the settings.
-        monotonic: seconds from any beginning.
+        monotonic: a monotonic clock, in seconds.
     """
 
     def __init__(self, hook: GuardHook, settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -115,18 +115,18 @@ class Guard:
         self._monotonic = monotonic
         self._breaker = Breaker(settings.guard_failures, settings.guard_pause, monotonic)
         self._room = BoundedSemaphore(2 * settings.guard_parallel)
-        """A place for each thread that asks, and as many for those that hang and were left behind."""
+        """Limits the threads: one for each parallel call, and as many again for calls that hang and were abandoned."""
         self.turn = Lock()
-        """For those who ask about many: one after another, since each asks as many at a time as there are places."""
+        """Held while asking about many orders: one `ask` already uses all the parallel calls."""
 
     def ask(self, order_ids: Sequence[str], *, lease: float | None = None) -> dict[str, Reply]:
-        """Ask about orders, several at a time; return a reply for each.
+        """Ask about orders, several in parallel; return a reply for each.
 
-        No question is begun after half a lease, so this takes no longer than that and one ``ORDERS_GUARD_TIMEOUT``.
+        No call starts after half of the lease, so this takes at most that time plus one ``ORDERS_GUARD_TIMEOUT``.
 
         Args:
             order_ids: the orders.
-            lease: the seconds that are left of their lease, if that is not a new one.
+            lease: the seconds that are left of their lease; by default a whole lease.
         """
         give_up = self._monotonic() + SHARE * (self._settings.lease if lease is None else lease)
         replies: dict[str, Reply] = {}
@@ -147,16 +147,16 @@ class Guard:
         return replies | dict.fromkeys(waiting, unasked)
 
     def _why_not(self, give_up: float) -> str:
-        """Return why no question may be asked now; if one may, there is a place for it."""
+        """Return why no call may start now; if "", a thread is reserved for the call."""
         if self._monotonic() >= give_up:
-            return "the guard took too long for the others"
+            return "the guard is not asked: it took too long for other orders"
         if not self._room.acquire(blocking=False):
             logger.error(
-                "all %d places for questions to the guard are taken: if they hang, it needs a time-out of its own",
+                "all %d threads for the guard are busy: if its calls hang, give them a timeout",
                 2 * self._settings.guard_parallel,
                 extra=about("guard_full", places=2 * self._settings.guard_parallel),
             )
-            return "the guard is not asked: too many questions hang"
+            return "the guard is not asked: too many calls hang"
         if not self._breaker.allows():
             self._room.release()
             return "the guard is not asked: it failed too often"
@@ -165,17 +165,17 @@ class Guard:
     def _start(self, order_id: str, answers: SimpleQueue[_Answered]) -> None:
         try:
             Thread(target=self._question, args=(order_id, answers), name="orders-guard", daemon=True).start()
-        except RuntimeError as error:  # this process may have no more threads
+        except RuntimeError as error:  # this process cannot start more threads
             self._room.release()
             answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {error}")))
 
     def _question(self, order_id: str, answers: SimpleQueue[_Answered]) -> None:
-        """Ask about one order: what runs in a thread of its own."""
+        """Call the guard about one order, in a thread of its own."""
         try:
             answer = Answer(self._hook(order_id))
         except BaseException as error:  # SystemExit too: the thread ends here anyway
-            told = about("guard_failed", [order_id])
-            logger.warning("the guard failed for the order %s", ids.printable(order_id), exc_info=True, extra=told)
+            fields = about("guard_failed", [order_id])
+            logger.warning("the guard failed for order %s", ids.printable(order_id), exc_info=True, extra=fields)
             answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {type(error).__name__}: {error}")))
         else:
             reason = "the guard does not know yet" if answer is Answer.UNKNOWN else ""
@@ -184,11 +184,11 @@ class Guard:
             self._room.release()
 
     def _next(self, running: dict[str, float], answers: SimpleQueue[_Answered]) -> dict[str, Reply]:
-        """Wait for an answer, or for the end of our patience with a question; return what came of it.
+        """Wait for the next answer or timeout; return the reply.
 
         Args:
-            running: who is being asked about, and until when we wait.
-            answers: where the answers come.
+            running: the orders that the guard is being asked about, each with the time at which its call times out.
+            answers: receives the answers.
         """
         try:
             order_id, reply = answers.get(timeout=max(min(running.values()) - self._monotonic(), 0.0))
@@ -196,6 +196,6 @@ class Guard:
             order_id = min(running, key=running.__getitem__)
             reply = Reply(Answer.UNKNOWN, f"the guard gave no answer within {self._settings.guard_timeout:g} s")
         if running.pop(order_id, None) is None:
-            return {}  # the answer of one that was left behind
+            return {}  # the answer of a call that was abandoned
         self._breaker.note(is_answered=reply.was_answered)
         return {order_id: reply}

@@ -1,8 +1,8 @@
-"""Reconciling: what the schedule lacks, the database knows.
+"""Reconcile: schedule the pending rows that are missing from the schedule.
 
-An order whose process died between the commit and `enqueue`, or that a Redis forgot, has a row and no entry in the
-schedule. This walks the pending rows by keyset pages (deadline, id) on an index, and adds those that are lacking.
-Memory is bounded by the page; the database reads each row once, and no more at a time than a page has.
+A row is missing if the process died between the commit and `enqueue`, or if Redis lost data. This reads the pending
+rows page by page (keyset pagination by deadline and id, on an index) and adds the missing ones. Memory is bounded by
+the page, and each row is read once.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PAGE = 1000
-"""Rows that are read, and ids that are compared, at a time."""
+"""Rows that are read and compared with the schedule at a time."""
 
 RESUME = "reconciled_to_at"
-"""Where a run notes the deadline at which its time ran out."""
+"""The note in Redis with the deadline at which the last run stopped, if its time ran out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was found."""
+    """What a run found."""
 
     seen: int
-    """Pending rows that were looked at."""
+    """Pending rows that were read."""
     added: int
-    """Those that the schedule lacked; it has them now, unless it was a dry run."""
+    """Rows that were missing from the schedule. They are scheduled now, except in a dry run."""
     complete: bool
-    """Whether all rows were seen; if not, time ran out, and the next run goes on from there."""
+    """Whether all rows were read; if not, time ran out and the next run continues there."""
 
 
 def reconcile(
@@ -54,22 +54,22 @@ def reconcile(
     """Schedule the pending rows that are neither scheduled nor buried.
 
     Args:
-        schedule: where they belong.
-        store: where they are.
+        schedule: the schedule.
+        store: the store with the rows.
         settings: the settings.
-        everything: also those that are not overdue: what to do after Redis has lost its data. Otherwise only rows
-            whose deadline passed a sweep interval ago; those that are younger are being expired right now.
-        dry_run: only count them.
-        progress: told after each page what was found so far.
-        is_over: tells, after each page, whether to stop; the next run goes on where this one stopped.
+        everything: include rows that are not overdue, after Redis has lost its data. By default only rows that have
+            been due for a sweep interval: more recent ones are being expired right now.
+        dry_run: count the missing rows, but do not schedule them.
+        progress: called after each page with the totals so far.
+        is_over: returns whether to stop; called after each page. The next run continues where this one stopped.
 
     Raises:
-        StoreError: the database failed. What was added stays.
-        ScheduleError: Redis failed. Likewise.
+        StoreError: the database failed. Rows that were added stay scheduled.
+        ScheduleError: Redis failed. Rows that were added stay scheduled.
     """
     seen = added = 0
-    goes_on = not everything and not dry_run
-    last = _recall(schedule) if goes_on else None
+    resumes = not everything and not dry_run
+    last = _recall(schedule) if resumes else None
     while True:
         page = store.pending(overdue=None if everything else settings.sweep_interval, after=last, limit=PAGE)
         added += _add(schedule, page, settings.grace, dry_run=dry_run)
@@ -79,11 +79,11 @@ def reconcile(
         if found.complete or is_over():
             break
         last = page[-1]
-    if goes_on:
+    if resumes:
         schedule.note(RESUME, None if found.complete else page[-1].deadline.timestamp())
     if added:
-        told = about("reconciled", added=added, seen=seen, dry_run=dry_run)
-        logger.warning("reconcile found %d orders that the schedule lacked, among %d pending", added, seen, extra=told)
+        fields = about("reconciled", added=added, seen=seen, dry_run=dry_run)
+        logger.warning("reconcile found %d of %d pending orders missing from the schedule", added, seen, extra=fields)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The sweep: claim what falls due before the next one, and send it to the workers."""
+"""The sweep: claim the orders that fall due before the next sweep, and send them to the workers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SPAN = 0.05
-"""Seconds that the deadlines in one batch may lie apart: the first order in it is that much late."""
-
+"""Seconds by which the deadlines in one batch may differ: its first order is late by that much."""
 
 PAUSE = 0.05
-"""Seconds between two looks at a full queue: workers take fewer messages in that time than it holds."""
+"""Seconds between two checks of a full queue: workers cannot empty it in that time."""
 
 PATIENCE = 1.0
-"""Seconds after which a full queue that nobody takes from is left to the next sweep."""
+"""Seconds after which the sweep gives up on a full queue from which no worker takes messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +36,22 @@ class Dispatch:
     lease: float
     """The fencing token."""
     eta: datetime | None
-    """When to start, in UTC; None for at once."""
+    """When to start, in UTC; None for immediately."""
     expires: datetime
-    """When the lease ends and the message is void, in UTC."""
+    """When the lease ends and the message expires, in UTC."""
     shard: int | None = None
-    """Where the lease holds; see `orders.schedule.Lease`."""
+    """The shard in which the lease holds; see `orders.schedule.Lease`."""
 
 
 class Publisher(Protocol):
-    """What carries messages to the workers."""
+    """Sends messages to the workers."""
 
     def backlog(self) -> int:
-        """Return how many messages wait for a worker."""
+        """Return how many messages are waiting for a worker."""
         ...
 
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
-        """Send messages. If it raises, any of them may or may not have been sent."""
+        """Send messages. If this raises, some of them may have been sent."""
         ...
 
 
@@ -61,9 +60,9 @@ class Swept:
     """What a sweep did."""
 
     claimed: int
-    """Orders."""
+    """Orders that were claimed."""
     sent: int
-    """Messages."""
+    """Messages that were sent."""
     seconds: float
 
 
@@ -77,22 +76,22 @@ def run_sweep(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Swept:
-    """Claim and send until nothing falls due before the next sweep, or that one begins.
+    """Claim and send until nothing falls due before the next sweep, or until that one begins.
 
-    While the queue is full it waits for room, if somebody makes some: a sweep that runs in the only process there is
-    must end for the queue to be worked off. Any number of sweeps may run at once: no id is claimed by two.
+    If the queue is full, the sweep waits while workers make room. It ends if they do not, because its own process may
+    be the only worker. Sweeps may run at the same time: no id is claimed by two.
 
     Args:
-        schedule: what falls due; one shard, if there are several.
-        publisher: carries it to the workers.
+        schedule: the schedule; with shards, one of them.
+        publisher: sends messages to the workers.
         settings: the settings.
-        seconds: how long, at most; by default the sweep interval.
-        is_stopping: tells whether this process was asked to stop; the sweep then ends with the claim that it is at.
-        monotonic: seconds from any beginning.
-        sleep: waits for so many seconds, or until this process is asked to stop.
+        seconds: the longest time to run; by default the sweep interval.
+        is_stopping: returns whether this process was asked to stop. The sweep then ends after its current claim.
+        monotonic: a monotonic clock, in seconds.
+        sleep: sleeps for a number of seconds, or until this process is asked to stop.
 
     Raises:
-        Exception: what the publisher raised. What it was given is released, and is due again at once.
+        Exception: the publisher failed. The claimed orders are released and are due again at once.
     """
     began, most = monotonic(), settings.sweep_interval if seconds is None else seconds
     flood = schedule.due(ahead=settings.lookahead) > settings.batch_threshold
@@ -102,10 +101,10 @@ def run_sweep(
     seen, since = sys.maxsize, began
     while monotonic() - began < most and not is_stopping():
         backlog = publisher.backlog()
-        # No claim becomes more messages than it has ids, however it is split: there is room for all of them.
+        # A claim becomes at most one message per id, so there is room for all its messages.
         limit = min(settings.max_backlog - backlog, CHUNK)
         if limit < enough:
-            schedule.note("swept_at", schedule.now())  # it was here, though it had no room to claim
+            schedule.note("swept_at", schedule.now())  # this sweep ran, although there was no room to claim
             if backlog < seen:
                 seen, since = backlog, monotonic()
             elif monotonic() - since >= PATIENCE:
@@ -129,11 +128,11 @@ def _publish(schedule: Schedule, publisher: Publisher, claim: Claim, dispatches:
     try:
         publisher.publish(dispatches)
     except BaseException:
-        # Back to where they were. Messages that did go out are void: their fence is gone.
+        # Restore the old scores. Messages that were sent do nothing: their lease no longer holds.
         moves = [Move(claimed.order_id, claimed.due, claimed.attempts) for claimed in claim.claimed]
         released = schedule.reschedule(claim.lease, moves)
-        told = about("released", lease=claim.lease, released=released, claimed=len(moves))
-        logger.warning("publishing failed: released %d of %d claimed orders", released, len(moves), extra=told)
+        fields = about("released", lease=claim.lease, released=released, claimed=len(moves))
+        logger.warning("publishing failed: released %d of %d claimed orders", released, len(moves), extra=fields)
         raise
 
 
@@ -150,7 +149,7 @@ def _dispatches(claim: Claim, batch_size: int, shard: int | None) -> Iterator[Di
 
 
 def _groups(claim: Claim, batch_size: int) -> Iterator[list[Claimed]]:
-    """Split a claim into batches of neighbouring deadlines; an order that was tried before goes alone."""
+    """Split a claim into batches of close deadlines; an order that was tried before gets a batch of its own."""
     group: list[Claimed] = []
     for claimed in claim.claimed:
         if claimed.attempts:

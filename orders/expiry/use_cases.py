@@ -1,4 +1,4 @@
-"""The use cases: what an application and a worker do with orders, in the schedule and in the store."""
+"""`OrderExpiry`: what applications and workers do with orders, in the schedule and in the store."""
 
 from __future__ import annotations
 
@@ -23,32 +23,23 @@ from orders.expiry.reconcile import Reconciled, reconcile
 from orders.hooks import Answer, EventHook, Hooks
 from orders.ids import OrderId
 from orders.schedule import NOT_REMOVED, NOT_SCHEDULED, Lease, Outages, Schedule, connect_schedule
-from orders.store import (
-    Joined,
-    OrderStore,
-    Payment,
-    PaymentVerdict,
-    SqlStore,
-    State,
-    Transactions,
-    without_conflict,
-)
+from orders.store import Joined, OrderStore, Payment, PaymentVerdict, SqlStore, State, Transactions, without_conflict
 
 T = TypeVar("T")
 
 
 class OrderExpiry:
-    """Everything that an application or a worker does with orders and their deadlines. Safe to share by threads.
+    """Everything that an application or a worker does with orders and their deadlines. Thread-safe.
 
     Args:
         settings: the settings.
         schedule: the sorted set.
         store: the orders table.
-        hooks: what the shop adds.
-        transactions: how Redis is told after a commit, by default as in the store's transactions.
-        clock: tells from when timeouts count.
-        sleep: waits for seconds.
-        jitter: a number from 0 to 1, by which retries are spread.
+        hooks: the shop's hooks.
+        transactions: run callbacks after a commit; by default the store's.
+        clock: the clock from whose time timeouts count.
+        sleep: sleeps for a number of seconds.
+        jitter: returns a random number from 0 to 1, to spread retries.
     """
 
     def __init__(
@@ -68,7 +59,7 @@ class OrderExpiry:
         self.store = store
         self.hooks = hooks or Hooks()
         self.outages = Outages()
-        """What Redis could not be told of after commits."""
+        """Counts the updates of Redis that failed after a commit."""
         self.transactions = transactions or store.transactions
         self._clock = clock or SystemClock()
         self._sleep = sleep
@@ -78,7 +69,7 @@ class OrderExpiry:
 
     @classmethod
     def connect(cls, settings: Settings | None = None, *, hooks: Hooks | None = None) -> Self:
-        """Return the use cases on the Redis and the database of the settings, by default the environment's."""
+        """Connect to the Redis and the database of the settings, by default those of the environment."""
         settings, hooks = settings or Settings(), hooks or Hooks()
         return cls(settings, connect_schedule(settings), SqlStore(settings, hooks=hooks), hooks=hooks)
 
@@ -123,11 +114,11 @@ class OrderExpiry:
         return len(entries)
 
     def entries(self, pairs: Iterable[tuple[OrderId, datetime | None]]) -> list[tuple[str, datetime]]:
-        """Return ids and deadlines as they are scheduled, all of them checked; see `orders.enqueue_many`."""
-        return [(ids.parse(order_id), self.deadline(order_id, expires_at=moment)) for order_id, moment in pairs]
+        """Validate ids and deadlines; return them as they are scheduled. See `orders.enqueue_many`."""
+        return [(ids.parse(order_id), self.deadline(order_id, expires_at=given)) for order_id, given in pairs]
 
     def due_at(self, entries: Iterable[tuple[str, datetime]]) -> list[tuple[str, float]]:
-        """Return with each id when it is due, in Unix seconds: at its deadline, or the grace after it."""
+        """Return with each id when it is due: its deadline plus the grace, in Unix seconds."""
         grace = self.settings.grace
         return [(order_id, deadline.timestamp() + grace) for order_id, deadline in entries]
 
@@ -140,7 +131,7 @@ class OrderExpiry:
         context: Mapping[str, Any] | None = None,
         session: Joined | None = None,
     ) -> bool:
-        """Give a pending order another deadline, in its row and in the schedule; see `orders.extend`."""
+        """Give a pending order another deadline; see `orders.extend`."""
         deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
         extend = partial(self.store.extend, ids.parse(order_id), deadline, session=session)
         extended = self._run_for(session)(extend)
@@ -149,7 +140,7 @@ class OrderExpiry:
         return extended is not None
 
     def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
-        """Mark an order as paid if it is pending, and remove it from the schedule; see `orders.pay`."""
+        """Mark an order as paid if it is pending; see `orders.pay`."""
         pay = partial(self.store.pay, ids.parse(order_id), reference=reference, session=session)
         payment = self._run_for(session)(pay)
         if payment.verdict is not PaymentVerdict.NOT_FOUND:
@@ -157,7 +148,7 @@ class OrderExpiry:
         return payment
 
     def check(self, order_id: OrderId) -> State:
-        """Expire an order here and now if it is overdue; tell what it is. See `orders.check`."""
+        """Expire an order now if it is overdue; return its state. See `orders.check`."""
         order_id = ids.parse(order_id)
         state = self._state(order_id)
         if state is not State.OVERDUE:
@@ -174,27 +165,27 @@ class OrderExpiry:
     def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
         """Remove an order from the schedule; see `orders.remove`."""
         order_id, removed = ids.parse(order_id), list[int]()
-        self._tell(lambda: removed.append(self.schedule.remove([order_id])), [order_id], session, NOT_REMOVED)
+        self._update(lambda: removed.append(self.schedule.remove([order_id])), [order_id], session, NOT_REMOVED)
         return sum(removed) > 0
 
     def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
-        """Expire orders that a sweep has claimed, as one attempt.
+        """Make one attempt to expire orders that a sweep has claimed.
 
         Args:
-            order_ids: ids as the schedule has them.
+            order_ids: the ids from the schedule.
             lease: the fencing token of the claim, as a score.
-            shard: where it holds; see `orders.schedule.Lease`.
+            shard: the shard in which the lease holds; see `orders.schedule.Lease`.
 
         Returns:
-            How many orders ended how: by `orders.store.Outcome`, "stale" if the lease was lost, "retried", "buried".
+            The number of orders by how the attempt ended: an `orders.store.Outcome`, "stale" (the lease was lost),
+            "retried", "postponed", "unknown" (the guard does not know), "buried".
 
         Raises:
-            ExpiryFailed: some orders could not be expired. They are scheduled for another attempt, or buried.
-            StoreUnavailable: the database could not do it now. All are scheduled for another attempt, and this one
-                does not count.
-            SchemaError: its table cannot serve. Likewise.
-            ConfigError: its driver is not installed. Likewise.
-            ScheduleError: Redis failed. What is not settled is claimed again when its lease has run out.
+            ExpiryFailed: some orders could not be expired. They are rescheduled or buried.
+            StoreUnavailable: the database is unreachable. All orders are rescheduled; the attempt is not counted.
+            SchemaError: the orders table is unsuitable. All orders are rescheduled; the attempt is not counted.
+            ConfigError: the driver is not installed. All orders are rescheduled; the attempt is not counted.
+            ScheduleError: Redis failed. Orders that are not settled are claimed again when their lease ends.
         """
         order_ids = list(order_ids)
         attempt = self.attempt(Lease(lease, shard))
@@ -203,7 +194,7 @@ class OrderExpiry:
         return attempt.end(order_ids)
 
     def attempt(self, lease: Lease) -> Attempt:
-        """Return an attempt at orders of a lease, for a caller who has several messages of it: `expire` in parts."""
+        """Return an attempt for one lease: the steps of `expire`, for a caller with several messages."""
         return Attempt(
             self.schedule.shard(lease.shard),
             self.store,
@@ -216,17 +207,11 @@ class OrderExpiry:
 
     def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
         """Deliver events to the handlers; see `orders.expiry.deliver.deliver`."""
-        return deliver(
-            self.store,
-            self._event_hooks(),
-            self.settings,
-            is_over=is_over,
-            sleep=self._sleep,
-            jitter=self._jitter,
-        )
+        handlers = self._event_hooks()
+        return deliver(self.store, handlers, self.settings, is_over=is_over, sleep=self._sleep, jitter=self._jitter)
 
     def prune(self, *, is_over: Callable[[], bool] = lambda: False) -> int:
-        """Delete events that are older than their retention; see `orders.expiry.deliver.prune`."""
+        """Delete old events; see `orders.expiry.deliver.prune`."""
         return prune(self.store, self.settings, keep_undelivered=bool(self.hooks.event_hooks), is_over=is_over)
 
     def reconcile(
@@ -237,7 +222,7 @@ class OrderExpiry:
         progress: Callable[[Reconciled], None] = lambda _: None,
         is_over: Callable[[], bool] = lambda: False,
     ) -> Reconciled:
-        """Schedule pending rows that the schedule lacks; see `orders.expiry.reconcile.reconcile`."""
+        """Schedule the missing pending rows; see `orders.expiry.reconcile.reconcile`."""
         return reconcile(
             self.schedule,
             self.store,
@@ -249,7 +234,7 @@ class OrderExpiry:
         )
 
     def explain(self, order_id: OrderId) -> Explanation:
-        """Tell what is known about an order, and what will happen to it next; see `orders.explain`."""
+        """Return what is known about an order and what will happen to it next; see `orders.explain`."""
         return explain_order(ids.parse(order_id), self.schedule, self.store, self.settings)
 
     def close(self) -> None:
@@ -259,7 +244,7 @@ class OrderExpiry:
 
     @property
     def guard(self) -> Guard | None:
-        """The shop's guard with its breaker, if it has one by now."""
+        """The shop's guard with its breaker; None if no guard is registered yet."""
         if self._guard is None and self.hooks.guard_hook:
             self._guard = Guard(self.transactions.in_thread(self.hooks.guard_hook), self.settings)
         return self._guard
@@ -277,28 +262,30 @@ class OrderExpiry:
         return row.state if row else State.MISSING
 
     def _run_for(self, session: Joined | None) -> Callable[[Callable[[], T]], T]:
-        """Return what runs a transaction: again after a conflict, unless that undid the caller's work too."""
+        """Return a function that runs a transaction and, unless it is the caller's, repeats it after a conflict."""
         return call if self.transactions.is_joined(session) else self._retry
 
     def _schedule(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
         order_ids = [order_id for order_id, _ in entries]
-        self._tell(lambda: self.schedule.enqueue(self.due_at(entries)), order_ids, session, NOT_SCHEDULED)
+        self._update(lambda: self.schedule.enqueue(self.due_at(entries)), order_ids, session, NOT_SCHEDULED)
 
-    def _tell(
-        self, tell: Callable[[], object], order_ids: Sequence[str], session: Joined | None, consequence: str
+    def _update(
+        self, update: Callable[[], object], order_ids: Sequence[str], session: Joined | None, consequence: str
     ) -> None:
-        """Tell Redis something about orders: at once or, in a transaction of the caller's, once that is committed."""
-        forgiving = self.transactions.forgives(session)
-        self.transactions.after_commit(session, self._forgiven(tell, order_ids, consequence) if forgiving else tell)
+        """Update the schedule: now or, in the caller's transaction, after its commit."""
+        forgives = self.transactions.forgives(session)
+        self.transactions.after_commit(session, self._forgiven(update, order_ids, consequence) if forgives else update)
 
     def _settled(self, order_id: str, session: Joined | None) -> None:
-        """Remove an order whose row is final from the schedule. If Redis fails, a worker does that at the deadline."""
+        """Remove a final order from the schedule. If Redis fails, a worker removes it at the deadline."""
         remove = partial(self.schedule.remove, [order_id])
         self.transactions.after_commit(session, self._forgiven(remove, [order_id], NOT_REMOVED))
 
-    def _forgiven(self, tell: Callable[[], object], order_ids: Sequence[str], consequence: str) -> Callable[[], None]:
-        def try_to_tell() -> None:
-            with self.outages.forgiven(order_ids, consequence):
-                tell()
+    def _forgiven(self, update: Callable[[], object], order_ids: Sequence[str], consequence: str) -> Callable[[], None]:
+        """Return *update* with errors of Redis logged and counted instead of raised."""
 
-        return try_to_tell
+        def try_to_update() -> None:
+            with self.outages.forgiven(order_ids, consequence):
+                update()
+
+        return try_to_update

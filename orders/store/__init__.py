@@ -1,4 +1,4 @@
-"""The orders table and the table of events: every SQL statement, and the transactions that they run in."""
+"""The orders table and the events table: all SQL statements on them, and the transactions in which they run."""
 
 from orders.store.caller_transaction import after_commit, awaited
 from orders.store.conflicts import without_conflict

@@ -1,9 +1,9 @@
-"""Work in a transaction of the application's own, and what follows once that has been committed.
+"""Work inside the application's own transaction, and run callbacks after its commit.
 
-SQLAlchemy tells of a commit before it happens, not after. What follows is therefore kept on the connection, released
-by the commit, and done when the connection is given back, or begins anew, whichever comes first. A rollback forgets
-it, and one to a savepoint what has been kept since: what follows is only ever a hint to the schedule, and the
-database has the last word.
+SQLAlchemy's commit event fires before the commit, not after it. So a callback waits in ``connection.info`` until that
+event, and runs when the connection goes back to the pool or begins its next transaction, whichever comes first. A
+rollback discards the callbacks; a rollback to a savepoint discards those that were added since the savepoint. A lost
+callback does no harm: it only updates the schedule or writes a log line, and the database decides.
 """
 
 from __future__ import annotations
@@ -31,103 +31,103 @@ _listening = Lock()
 _listened: WeakSet[Any] = WeakSet()
 
 
-def connection_of(joined: Joined) -> sa.Connection:
-    """Return the connection of a session, with what the session has pending written to it.
+def connection_of(session: Joined) -> sa.Connection:
+    """Return the connection of a session, after flushing the session.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: *session* is neither a session nor a connection of SQLAlchemy.
     """
-    if isinstance(joined, sa.Connection):
-        return joined
-    session = _session(joined)
+    if isinstance(session, sa.Connection):
+        return session
+    session = _session(session)
     session.flush()
     return session.connection()
 
 
-def awaited(joined: Joined) -> sa.Connection | None:
-    """Return the connection whose commit there is to wait for; None if no transaction is open. Nothing is flushed.
+def awaited(session: Joined) -> sa.Connection | None:
+    """Return the connection whose commit to wait for; None if no transaction is open. Nothing is flushed.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: *session* is neither a session nor a connection of SQLAlchemy.
     """
-    if isinstance(joined, sa.Connection):
-        return joined if joined.in_transaction() and not _commits_by_itself(joined) else None
-    session = _session(joined)
+    if isinstance(session, sa.Connection):
+        return session if session.in_transaction() and not _is_autocommit(session) else None
+    session = _session(session)
     if session.in_transaction():
         return awaited(session.connection())
-    # A session that is bound to a connection may be in a transaction of that one.
+    # A session that is bound to a connection may be part of that connection's transaction.
     return awaited(session.bind) if isinstance(session.bind, sa.Connection) else None
 
 
 @contextmanager
-def savepoint(joined: Joined, connection: sa.Connection) -> Iterator[None]:
-    """Have what fails in here leave nothing behind, even if the caller catches the error and commits."""
+def savepoint(session: Joined, connection: sa.Connection) -> Iterator[None]:
+    """Undo everything in this block if it fails, even if the caller catches the error and commits."""
     if not connection.in_transaction():
         connection.begin()
     is_sqlite = connection.dialect.name == "sqlite"
     if is_sqlite and not getattr(connection.connection.driver_connection, "in_transaction", True):
-        connection.exec_driver_sql("BEGIN")  # Python's sqlite3 begins with a write, and takes a savepoint for none
-    nested = connection.begin_nested() if isinstance(joined, sa.Connection) else joined.begin_nested()
-    if not isinstance(joined, sa.Connection):
-        joined.connection()  # only now does the session send its savepoint
+        connection.exec_driver_sql("BEGIN")  # Python's sqlite3 begins only before a write; SAVEPOINT does not count
+    nested = connection.begin_nested() if isinstance(session, sa.Connection) else session.begin_nested()
+    if not isinstance(session, sa.Connection):
+        session.connection()  # only now does the session send its savepoint
     try:
         yield
     except BaseException:
         try:
             nested.rollback()
-        except sa.exc.DBAPIError:  # after a deadlock MySQL has ended the transaction, savepoints and all
-            _forgets(connection)
+        except sa.exc.DBAPIError:  # after a deadlock MySQL has ended the transaction and all its savepoints
+            _discard(connection)
         raise
     nested.commit()
 
 
 @contextmanager
-def session_of(joined: Joined | None, connection: sa.Connection) -> Iterator[Session]:
+def session_of(session: Joined | None, connection: sa.Connection) -> Iterator[Session]:
     """Yield the caller's session or, without one, a session on the connection that cannot commit by itself."""
-    if joined is not None and not isinstance(joined, sa.Connection):
-        session = joined() if isinstance(joined, scoped_session) else joined
-        yield session
-        session.flush()
+    if session is not None and not isinstance(session, sa.Connection):
+        given = session() if isinstance(session, scoped_session) else session
+        yield given
+        given.flush()
         return
-    with Session(bind=connection, join_transaction_mode="rollback_only") as session:
-        session.connection()  # joins, so that a rollback undoes everything, even if nothing was written before
-        yield session
-        session.flush()
+    with Session(bind=connection, join_transaction_mode="rollback_only") as ours:
+        ours.connection()  # joins the transaction, so that a rollback undoes everything, even before the first write
+        yield ours
+        ours.flush()
 
 
-def refresh(joined: Joined | None, table: str, key: Any) -> None:
-    """Have the caller's session load an order again when it is looked at next: its row was changed beneath it."""
-    if joined is None or isinstance(joined, sa.Connection):
+def refresh(session: Joined | None, table: str, key: Any) -> None:
+    """Expire an order's object in the caller's session: its row was changed by a statement."""
+    if session is None or isinstance(session, sa.Connection):
         return
-    for instance in list(joined.identity_map.values()):
+    for instance in list(session.identity_map.values()):
         state = sa.inspect(instance)
         if getattr(state.mapper.local_table, "name", None) == table and state.identity == (key,):
-            joined.expire(instance)
+            session.expire(instance)
 
 
 def after_commit(connection: sa.Connection, call: Callable[[], object]) -> None:
-    """Call something once the connection's present transaction has been committed; never if it is rolled back."""
+    """Call *call* once the connection's current transaction is committed; never if it is rolled back."""
     connection.info.setdefault(_WAITING, []).append(call)
     engine = connection.engine
     _listen(connection, _ON_CONNECTION)
-    _listen(engine, {"handle_error": _fails})
-    _listen(engine.pool, {"checkin": _given_back})
+    _listen(engine, {"handle_error": _on_error})
+    _listen(engine.pool, {"checkin": _on_checkin})
 
 
-def _session(joined: Session | scoped_session[Session]) -> Session:
-    session = joined() if isinstance(joined, scoped_session) else joined
-    if not isinstance(session, Session):
+def _session(session: Session | scoped_session[Session]) -> Session:
+    given = session() if isinstance(session, scoped_session) else session
+    if not isinstance(given, Session):
         raise TypeError(
-            f"session={joined!r}: accepted is an SQLAlchemy Session, scoped_session or Connection; with an "
-            "AsyncSession, call the function of the same name in `orders.aio`"
+            f"session={given!r} is not an SQLAlchemy Session, scoped_session or Connection; with an AsyncSession, "
+            "call the function of the same name in `orders.aio`"
         )
-    return session
+    return given
 
 
 def _listen(target: sa.Connection | sa.Engine | sa.Pool, listeners: Mapping[str, Callable[..., object]]) -> None:
-    """Listen to something, once."""
+    """Add listeners to a target, once."""
     with _listening:
-        # (SQLAlchemy's own `event.contains` takes a new connection for an old one that had the same address.)
+        # (SQLAlchemy's own `event.contains` confuses a new connection with an old one at the same address.)
         if target in _listened:
             return
         _listened.add(target)
@@ -135,75 +135,75 @@ def _listen(target: sa.Connection | sa.Engine | sa.Pool, listeners: Mapping[str,
         event.listen(target, name, listener)
 
 
-def _commits_by_itself(connection: sa.Connection) -> bool:
-    by_default = getattr(connection.dialect, "_on_connect_isolation_level", None)  # that of `create_engine`
-    return connection.get_execution_options().get("isolation_level", by_default) == "AUTOCOMMIT"
+def _is_autocommit(connection: sa.Connection) -> bool:
+    default = getattr(connection.dialect, "_on_connect_isolation_level", None)  # as given to `create_engine`
+    return connection.get_execution_options().get("isolation_level", default) == "AUTOCOMMIT"
 
 
-def _commits(connection: sa.Connection) -> None:
-    connection.info.pop(_SAVEPOINTS, None)
-    connection.info.setdefault(_RELEASED, []).extend(connection.info.pop(_WAITING, []))
-
-
-def _commits_prepared(connection: sa.Connection, xid: object, is_prepared: bool) -> None:  # noqa: ARG001, FBT001
-    _commits(connection)
-
-
-def _forgets(connection: sa.Connection, *_: object) -> None:
+def _discard(connection: sa.Connection, *_: object) -> None:
     connection.info.pop(_SAVEPOINTS, None)
     connection.info.pop(_WAITING, None)
 
 
-def _marks(connection: sa.Connection, *_: object) -> None:
-    # (Its name is not known yet. The one that ends first is the one that began last.)
+def _on_commit(connection: sa.Connection) -> None:
+    connection.info.pop(_SAVEPOINTS, None)
+    connection.info.setdefault(_RELEASED, []).extend(connection.info.pop(_WAITING, []))
+
+
+def _on_commit_prepared(connection: sa.Connection, xid: object, is_prepared: bool) -> None:  # noqa: ARG001, FBT001
+    _on_commit(connection)
+
+
+def _on_savepoint(connection: sa.Connection, *_: object) -> None:
+    # The savepoint has no name yet. Savepoints are nested, so the last one to begin is the first one to end.
     connection.info.setdefault(_SAVEPOINTS, []).append(len(connection.info.get(_WAITING, [])))
 
 
-def _releases(connection: sa.Connection, *_: object) -> int:
-    # One that has no mark is older than all that waits: we have listened since the first of that.
+def _on_release_savepoint(connection: sa.Connection, *_: object) -> int:
+    # A savepoint without a mark is older than all callbacks: we have listened since the first of them was added.
     marks: list[int] = connection.info.get(_SAVEPOINTS, [])
     return marks.pop() if marks else 0
 
 
-def _returns(connection: sa.Connection, *_: object) -> None:
-    mark = _releases(connection)
+def _on_rollback_savepoint(connection: sa.Connection, *_: object) -> None:
+    mark = _on_release_savepoint(connection)
     del connection.info.get(_WAITING, [])[mark:]
 
 
-def _fails(context: sa.ExceptionContext) -> None:
-    # Between a commit and the next beginning, what can fail is that commit.
+def _on_error(context: sa.ExceptionContext) -> None:
+    # Callbacks are released between a commit and the next begin; only that commit can fail in between.
     if context.connection is not None:
         context.connection.info.pop(_RELEASED, None)
 
 
-def _begins(connection: sa.Connection) -> None:
-    _call(connection.info)
+def _on_begin(connection: sa.Connection) -> None:
+    _run_callbacks(connection.info)
 
 
-def _given_back(_: object, record: Any) -> None:
+def _on_checkin(_: object, record: Any) -> None:
     record.info.pop(_SAVEPOINTS, None)
     record.info.pop(_WAITING, None)
-    _call(record.info)
+    _run_callbacks(record.info)
 
 
-def _call(info: dict[str, Any]) -> None:
+def _run_callbacks(info: dict[str, Any]) -> None:
     for call in info.pop(_RELEASED, []):
         try:
             call()
         except Exception:
             logger.exception(
-                "what was to follow a commit failed; the schedule will find out by itself",
+                "could not update the schedule after a commit; reconcile or a worker will correct it",
                 extra=about("redis_not_told"),
             )
 
 
 _ON_CONNECTION: dict[str, Callable[..., object]] = {
-    "commit": _commits,
-    "commit_twophase": _commits_prepared,
-    "rollback": _forgets,
-    "rollback_twophase": _forgets,
-    "savepoint": _marks,
-    "release_savepoint": _releases,
-    "rollback_savepoint": _returns,
-    "begin": _begins,
+    "commit": _on_commit,
+    "commit_twophase": _on_commit_prepared,
+    "rollback": _discard,
+    "rollback_twophase": _discard,
+    "savepoint": _on_savepoint,
+    "release_savepoint": _on_release_savepoint,
+    "rollback_savepoint": _on_rollback_savepoint,
+    "begin": _on_begin,
 }

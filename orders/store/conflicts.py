@@ -1,4 +1,4 @@
-"""Trying a transaction again that the database rolled back in favour of another."""
+"""Run a transaction again after a deadlock or a serialization failure."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 TIMES = 3
-"""How many times it is tried."""
+"""How often a transaction is run at most."""
 
 BACKOFF = 0.05
-"""The most seconds between two tries."""
+"""The longest pause between two runs, in seconds."""
 
 
 def without_conflict(call: Callable[[], T], *, sleep: Callable[[float], None], jitter: Callable[[], float]) -> T:
-    """Return what *call* returns; call it again after a deadlock or a serialization failure.
+    """Return what *call* returns; call it again after a conflict.
 
     Args:
-        call: one transaction.
+        call: runs one transaction.
         sleep: waits for seconds.
         jitter: returns a number from 0 to 1.
 
     Raises:
-        StoreConflict: it failed like that each time.
+        StoreConflict: there was a conflict each time.
     """
     for _ in range(TIMES - 1):
         try:
             return call()
         except StoreConflict as conflict:
-            logger.info("once more: %s", conflict, extra=about("conflict", error=str(conflict)))
+            fields = about("conflict", error=str(conflict))
+            logger.info("retrying a transaction after a conflict: %s", conflict, extra=fields)
             sleep(BACKOFF * jitter())
     return call()

@@ -1,4 +1,4 @@
-"""Engines fit for workers."""
+"""SQLAlchemy engines for workers and applications: timeouts, connection tests, and what each database needs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ from orders.config import mask
 from orders.errors import ConfigError
 
 BUSY_TIMEOUT = 30.0
-"""Seconds that a SQLite connection waits for another's write."""
+"""Seconds that a SQLite connection waits while another one writes."""
 
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a connection to a database server, unless the URL says otherwise."""
 
 MYSQL = {"mysql", "mariadb"}
-"""SQLAlchemy's names of the one dialect."""
+"""SQLAlchemy's two names for the same kind of database."""
 
 TRUSTED = 1.0
-"""Seconds after its last use in which a connection is not tested: a test takes as long as an update."""
+"""Seconds after its last use during which a connection is not tested: a test takes as long as an update."""
 
 READING = "orders_reading"
-"""The execution option of a transaction that will not write."""
+"""The execution option for a transaction that does not write."""
 
 _GIVEN_BACK = "orders_given_back"
 
 
 def create_engine(url: str) -> sa.Engine:
-    """Return an engine fit for workers: bounded waits, tested connections, and for SQLite WAL and early locks."""
+    """Return an engine with bounded waits and tested connections; on SQLite, with WAL and ``BEGIN IMMEDIATE``.
+
+    Raises:
+        ConfigError: the driver of the URL is not installed.
+    """
     place = sa.make_url(url)
     backend = place.get_backend_name()
     arguments: dict[str, Any] = {}
@@ -40,32 +44,32 @@ def create_engine(url: str) -> sa.Engine:
             arguments["timeout"] = BUSY_TIMEOUT
     elif "connect_timeout" not in place.query:
         arguments["connect_timeout"] = CONNECT_TIMEOUT
-    # MySQL's usual level locks the gaps between rows, over which transactions on different orders meet in deadlocks.
+    # MySQL's default level locks the gaps between rows, so that transactions on different orders can deadlock.
     options = {"isolation_level": "READ COMMITTED"} if backend in MYSQL else {}
     try:
         engine = sa.create_engine(place, connect_args=arguments, **options)
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
-            f"ORDERS_DATABASE_URL is {mask(url)!r}, and its driver is not installed ({error}): "
-            "install order-expiry[postgresql] or the driver that the URL names"
+            f"ORDERS_DATABASE_URL is {mask(url)!r}, but its driver is not installed ({error}): "
+            "install order-expiry[postgresql], or the driver that the URL names"
         ) from error
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
     else:
-        event.listen(engine, "checkin", _note_the_time)
+        event.listen(engine, "checkin", _note_checkin)
         event.listen(engine, "checkout", partial(_test, engine.dialect))
     if backend in MYSQL:
         event.listen(engine, "connect", _prepare_mysql)
     return engine
 
 
-def _note_the_time(_: object, record: Any) -> None:
+def _note_checkin(_: object, record: Any) -> None:
     record.info[_GIVEN_BACK] = time.monotonic()
 
 
 def _test(dialect: sa.Dialect, connection: Any, record: Any, _: object) -> None:
-    """Have the pool replace a connection that is dead; of one that was used a moment ago, trust that it is not."""
+    """Test a connection, unless it was used very recently; have the pool replace it if it is dead."""
     idle = time.monotonic() - record.info.get(_GIVEN_BACK, time.monotonic())
     if idle > TRUSTED:
         try:
@@ -75,18 +79,19 @@ def _test(dialect: sa.Dialect, connection: Any, record: Any, _: object) -> None:
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # BEGIN is ours, see below
+    connection.isolation_level = None  # we send BEGIN ourselves, see below
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
-    connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut undoes, reconcile finds
+    connection.execute("PRAGMA synchronous = NORMAL")  # reconcile repairs what a power cut undoes
 
 
 def _prepare_mysql(connection: Any, _: object) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET time_zone = '+00:00'")  # in which TIMESTAMP columns are read and written
+        # TIMESTAMP columns are read and written in the time zone of the session.
+        cursor.execute("SET time_zone = '+00:00'")
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    # Taking the write lock first waits for other writers; upgrading a read lock later fails at once.
+    # Taking the write lock first waits for other writers; upgrading a read lock later would fail at once.
     reading = connection.get_execution_options().get(READING)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

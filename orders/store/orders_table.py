@@ -1,4 +1,7 @@
-"""The shop's own orders table: found in the database, checked, and described for the statements in `sql`."""
+"""The shop's own orders table: read its columns from the database, check them, and convert order ids.
+
+`find` describes the table for `orders.store.statements`; `default` is the table that ``orders init-db`` creates.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ IdType = Literal["text", "integer", "uuid"]
 
 
 class UtcDateTime(types.TypeDecorator[datetime]):
-    """An aware datetime in UTC, on columns with a time zone and on those without, which hold UTC."""
+    """An aware datetime in UTC. A column without a time zone holds UTC."""
 
     impl = sa.DateTime
     cache_ok = True
@@ -35,37 +38,37 @@ class UtcDateTime(types.TypeDecorator[datetime]):
         self.timezone = timezone
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> types.TypeEngine[Any]:
-        """Return the column type: MySQL's DATETIME has whole seconds unless it is told otherwise."""
+        """Return the column type; without *fsp*, MySQL's DATETIME keeps whole seconds only."""
         kind = mysql.DATETIME(fsp=6) if dialect.name in {"mysql", "mariadb"} else sa.DateTime(timezone=self.timezone)
         return dialect.type_descriptor(kind)
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        """Return what the driver is given."""
+        """Convert a value for the driver."""
         return value if value is None or self.timezone else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        """Return what the application sees."""
+        """Convert a value from the driver."""
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True)
 class OrdersTable:
-    """The three columns that expiry needs, and the shop's words for the states."""
+    """The three columns that expiry needs, and the shop's values for the states."""
 
     table: sa.TableClause
     id: sa.ColumnClause[Any]
     status: sa.ColumnClause[Any]
     deadline: sa.ColumnClause[datetime]
     has_zone: bool
-    """Whether the deadline column knows of time zones; if not, it holds UTC."""
+    """Whether the deadline column has a time zone; without one, it holds UTC."""
     id_range: range
-    """The numbers that an integer id may be."""
+    """The range of an integer id column."""
     pending: object
     paid: object
     expired: object
 
     def key(self, order_id: str) -> Any:
-        """Return an id as the id column holds it.
+        """Return an order id as the id column holds it.
 
         Raises:
             InvalidOrderId: the column cannot hold it.
@@ -84,11 +87,11 @@ class OrdersTable:
         return text
 
     def normal(self, key: Any) -> Any:
-        """Return an id that the database sent as `key` has it: CHAR columns pad theirs."""
+        """Return an id from the database as `key` returns it, without the padding of a CHAR column."""
         return key.rstrip(" ") if self._is_padded else key
 
-    def member(self, key: Any) -> str:
-        """Return the id of a row as the schedule names it."""
+    def order_id(self, key: Any) -> str:
+        """Return the order id of a row, as it is in the schedule."""
         key = self.normal(key)
         if _is_hex_uuid(self.id.type) and re.fullmatch(r"[0-9a-f]{32}", key):
             return str(UUID(key))
@@ -100,10 +103,10 @@ class OrdersTable:
 
 
 def find(bind: sa.Connection, settings: Settings) -> OrdersTable:
-    """Return the orders table as the database has it.
+    """Read the orders table from the database.
 
     Raises:
-        SchemaError: the table or a column is missing, or a column cannot hold what it is for.
+        SchemaError: the table or a column is missing, or a column has an unsuitable type.
     """
     schema, _, name = settings.table.rpartition(".")
     inspector = sa.inspect(bind)
@@ -111,46 +114,46 @@ def find(bind: sa.Connection, settings: Settings) -> OrdersTable:
         columns = {column["name"]: column for column in inspector.get_columns(name, schema=schema or None)}
     except sa.exc.NoSuchTableError as error:
         raise SchemaError(
-            f"ORDERS_TABLE is {settings.table!r}, and the database has no such table: "
-            "correct it, or create the default table with `orders init-db`"
+            f"ORDERS_TABLE is {settings.table!r}, but the database has no such table: "
+            "correct the setting, or create the default table with `orders init-db`"
         ) from error
-    id_ = _column(columns, settings, "id_column")
-    status = _column(columns, settings, "status_column")
-    deadline = _column(columns, settings, "deadline_column")
-    if not isinstance(deadline["type"], types.DateTime):
+    found_id = _column(columns, settings, "id_column")
+    found_status = _column(columns, settings, "status_column")
+    found_deadline = _column(columns, settings, "deadline_column")
+    if not isinstance(found_deadline["type"], types.DateTime):
         raise SchemaError(
-            f"ORDERS_DEADLINE_COLUMN is {settings.deadline_column!r}, of type {deadline['type']}: "
-            "accepted is a date and time"
+            f"ORDERS_DEADLINE_COLUMN is {settings.deadline_column!r}, of type {found_deadline['type']}: "
+            "it must be a date and time column"
         )
-    kinds = (types.Integer, types.String, types.Uuid)
-    if not isinstance(id_["type"], kinds):
+    if not isinstance(found_id["type"], types.Integer | types.String | types.Uuid):
         raise SchemaError(
-            f"ORDERS_ID_COLUMN is {settings.id_column!r}, of type {id_['type']}: accepted are text, integers and UUIDs"
+            f"ORDERS_ID_COLUMN is {settings.id_column!r}, of type {found_id['type']}: "
+            "it must be a text, integer or UUID column"
         )
-    has_zone = bool(getattr(deadline["type"], "timezone", False))
-    state: sa.ColumnClause[Any] = sa.column(status["name"], status["type"])
-    due: sa.ColumnClause[datetime] = sa.column(deadline["name"], UtcDateTime(timezone=has_zone))
-    key: sa.ColumnClause[Any] = sa.column(id_["name"], id_["type"])
+    has_zone = bool(getattr(found_deadline["type"], "timezone", False))
+    id_: sa.ColumnClause[Any] = sa.column(found_id["name"], found_id["type"])
+    status: sa.ColumnClause[Any] = sa.column(found_status["name"], found_status["type"])
+    deadline: sa.ColumnClause[datetime] = sa.column(found_deadline["name"], UtcDateTime(timezone=has_zone))
     return OrdersTable(
-        table=sa.table(name, key, state, due, schema=schema or None),
-        id=key,
-        status=state,
-        deadline=due,
+        table=sa.table(name, id_, status, deadline, schema=schema or None),
+        id=id_,
+        status=status,
+        deadline=deadline,
         has_zone=has_zone,
-        id_range=_range(id_["type"], bind.dialect.name),
-        pending=_state(status, settings, "pending"),
-        paid=_state(status, settings, "paid"),
-        expired=_state(status, settings, "expired"),
+        id_range=_range(found_id["type"], bind.dialect.name),
+        pending=_state(found_status, settings, "pending"),
+        paid=_state(found_status, settings, "paid"),
+        expired=_state(found_status, settings, "expired"),
     )
 
 
 def default(settings: Settings, id_type: IdType, dialect: str) -> sa.Table:
-    """Return the default table, with the index on overdue, pending rows: partial where the database has such.
+    """Return the default table, with an index on pending rows by deadline: a partial one if the database has those.
 
     Args:
         settings: the names of the table and of its columns.
-        id_type: what ids are.
-        dialect: SQLAlchemy's name of the database.
+        id_type: the type of the id column.
+        dialect: SQLAlchemy's name of the kind of database.
     """
     schema, _, name = settings.table.rpartition(".")
     kinds: dict[IdType, types.TypeEngine[Any]] = {
@@ -163,7 +166,7 @@ def default(settings: Settings, id_type: IdType, dialect: str) -> sa.Table:
         sa.MetaData(),
         sa.Column(settings.id_column, kinds[id_type], primary_key=True),
         sa.Column(settings.status_column, sa.String(32), nullable=False),
-        # MySQL's DATETIME has whole seconds unless it is told otherwise.
+        # Without fsp, MySQL's DATETIME keeps whole seconds only.
         sa.Column(
             settings.deadline_column,
             sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
@@ -186,7 +189,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}")
 def _integer(text: str, kind: types.Integer, *, range_: range) -> int:
     if not _INTEGER.fullmatch(text) or (number := int(text)) not in range_:
         raise InvalidOrderId(
-            f"the order id {text!r} is no number from {range_.start} to {range_.stop - 1}; the id column is {kind!r}"
+            f"the order id {text!r} is not a number from {range_.start} to {range_.stop - 1}; the id column is {kind!r}"
         )
     return number
 
@@ -195,17 +198,17 @@ def _uuid(text: str, kind: types.TypeEngine[Any]) -> UUID:
     try:
         return UUID(text)
     except ValueError as error:
-        raise InvalidOrderId(f"the order id {text!r} is no UUID; the id column is {kind!r}") from error
+        raise InvalidOrderId(f"the order id {text!r} is not a UUID; the id column is {kind!r}") from error
 
 
 def _is_hex_uuid(kind: types.TypeEngine[Any]) -> bool:
-    """Tell whether a column may hold UUIDs as SQLAlchemy and Django write them where there is no UUID type."""
+    """Return whether a column may hold UUIDs as SQLAlchemy and Django store them in a database without a UUID type."""
     return isinstance(kind, types.CHAR) and kind.length == len(UUID(int=0).hex)
 
 
 def _range(kind: types.TypeEngine[Any], dialect: str) -> range:
     bits = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "BIGINT": 64}.get(kind.__visit_name__.upper(), 32)
-    if dialect == "sqlite":  # whatever it is called
+    if dialect == "sqlite":  # whatever the type is called
         bits = 64
     if getattr(kind, "unsigned", False):
         return range(2**bits)
@@ -218,13 +221,13 @@ def _column(columns: dict[str, ReflectedColumn], settings: Settings, setting: st
         return columns[name]
     except KeyError:
         raise SchemaError(
-            f"ORDERS_{setting.upper()} is {name!r}, and the table {settings.table!r} has no such column; "
+            f"ORDERS_{setting.upper()} is {name!r}, but the table {settings.table!r} has no such column: "
             f"it has {', '.join(sorted(columns))}"
         ) from None
 
 
 def _state(column: ReflectedColumn, settings: Settings, setting: str) -> object:
-    """Return the shop's word for a state as the status column holds it: a number if that holds numbers."""
+    """Return the shop's value for a state as the status column holds it: a number in an integer column."""
     word: str = getattr(settings, setting)
     kind = column["type"]
     problem = ""

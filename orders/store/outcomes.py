@@ -1,4 +1,4 @@
-"""What may become of an order, and of a payment."""
+"""The vocabulary of the store: what an attempt did with an order, what became of a payment, what a row says."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from orders.events import Event
 
 
 class Outcome(StrEnum):
-    """What a store found an order to be when it was asked to expire it."""
+    """What the store did with an order, or found, when it was to expire it."""
 
     EXPIRED = "expired"
-    """This call changed the row from pending to expired, and nobody else will."""
+    """This call changed the row from pending to expired."""
     PAID = "paid"
     """This call changed the row from pending to paid, because the guard said so."""
     CLOSED = "closed"
-    """The row was in another state before: paid, cancelled, expired."""
+    """The row was already in another state: paid, cancelled, expired."""
     DUE = "due"
-    """The row is pending, and its deadline has passed; this call has not changed it."""
+    """The row is pending and its deadline has passed; this call did not change it."""
     NOT_DUE = "not_due"
-    """The row is pending, and its deadline is later."""
+    """The row is pending and its deadline is still to come."""
     MISSING = "missing"
     """There is no such row; its transaction may not have been committed yet."""
     INVALID = "invalid"
-    """There can be no such row, because the id column cannot hold the id; or it has no deadline."""
+    """The id column cannot hold the id, or the row has no deadline."""
 
 
 class Verdict(NamedTuple):
-    """What became of one order: a tuple, which is made in a third of the time of a frozen dataclass."""
+    """The outcome for one order. A tuple, because creating it takes a third of the time of a frozen dataclass."""
 
     outcome: Outcome
     due: float = 0.0
-    """With DUE and NOT_DUE, the deadline of the row and the grace after it, in Unix seconds."""
+    """With DUE and NOT_DUE, the deadline of the row plus the grace, in Unix seconds."""
     wait: float = 0.0
-    """With DUE, NOT_DUE and EXPIRED, the seconds until it is due, by the clock that decided; below 0 once it is."""
+    """With DUE, NOT_DUE and EXPIRED, the seconds until it is due, by the clock that decided; negative if overdue."""
     reason: str = ""
     """With MISSING and INVALID, what is wrong."""
 
 
 class State(StrEnum):
-    """What an order is."""
+    """The state of an order."""
 
     PENDING = "pending"
-    """It may be paid."""
+    """It can be paid."""
     OVERDUE = "overdue"
-    """It is pending, its deadline has passed, and it has not been expired yet."""
+    """It is pending and its deadline has passed, but it has not been expired yet."""
     PAID = "paid"
     EXPIRED = "expired"
     CLOSED = "closed"
-    """It is in a state of the shop's own: cancelled, shipped."""
+    """It is in one of the shop's other states: cancelled, shipped."""
     MISSING = "missing"
     """There is no such row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What an order's row says."""
+    """The row of an order."""
 
     status: str
-    """The shop's own word or number."""
+    """The value of the status column, as text."""
     deadline: datetime | None
     state: State
 
     @property
     def is_pending(self) -> bool:
-        """Whether the status is the shop's word for pending."""
+        """Whether the status is the shop's value for pending."""
         return self.state in {State.PENDING, State.OVERDUE}
 
 
@@ -75,54 +75,54 @@ class PaymentVerdict(StrEnum):
     """What became of a payment."""
 
     ACCEPTED = "accepted"
-    """The order is paid now, and nobody will expire it."""
+    """The order is now paid and will not be expired."""
     DUPLICATE = "duplicate"
-    """It was paid before: the callback came twice, or the customer paid twice."""
+    """The order was already paid: the callback came twice, or the customer paid twice."""
     TOO_LATE = "too_late"
-    """It is expired."""
+    """The order is expired."""
     CLOSED = "closed"
-    """It is in a state of the shop's own: cancelled."""
+    """The order is in one of the shop's other states: cancelled."""
     NOT_FOUND = "not_found"
-    """There is no such order, or its transaction has not been committed yet."""
+    """There is no such order, or the transaction that places it is not committed yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What became of a payment, for its callback to act on."""
+    """What became of a payment, for the payment callback to act on."""
 
     order_id: str
     verdict: PaymentVerdict
     refund_key: str | None = None
-    """If the money has to go back: an idempotency key for the refund, the same however often the callback comes."""
+    """The idempotency key for the refund, if one is due. Repeated callbacks get the same key."""
     was_revived: bool = False
-    """Whether the order was expired, and the shop took its stock again."""
+    """Whether the order was expired and the shop's ``@orders.on_late_payment`` revived it."""
 
     @property
     def is_accepted(self) -> bool:
-        """Whether this payment, now or before, is the one that the order is paid by."""
+        """Whether the order is paid by this payment, now or before."""
         paid = {PaymentVerdict.ACCEPTED, PaymentVerdict.DUPLICATE}
         return self.verdict in paid and self.refund_key is None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A pending row, as reconciling finds it."""
+    """A pending row, for reconcile."""
 
     order_id: str
-    """As the schedule names it."""
+    """As it is in the schedule."""
     deadline: datetime
     key: object
-    """As the id column holds it; None stands before all ids."""
+    """The id as the id column holds it; None sorts before all ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """An event that is to be delivered later."""
+    """An event to deliver later."""
 
     event: Event
     seconds: float
-    """From now."""
+    """The wait, from now."""
     error: str | None
-    """Why."""
+    """Why it was not delivered."""
     was_refused: bool
-    """Whether a handler refused it."""
+    """Whether a handler raised, which counts as a refusal."""

@@ -1,4 +1,6 @@
-"""What money means that comes for an order which is not simply pending: a verdict, and whether it has to go back.
+"""Decide about a payment for an order that is no longer pending: the verdict, and whether a refund is due.
+
+A payment for a pending order is accepted by an update (`orders.store.statements`). This table is for the others:
 
 ==================== ============================== ========== =========
 the row              the order was paid before      verdict    refund
@@ -12,7 +14,8 @@ another state        by this payment, or unknown    DUPLICATE
 another state        by another                     DUPLICATE  is due
 ==================== ============================== ========== =========
 
-What was refused once stays refused, and what was accepted once is never to be refunded, whatever the row says since.
+A refund is due for a payment that was refused before, whatever the row says now. It is never due for the payment by
+which the order was paid.
 """
 
 from __future__ import annotations
@@ -26,22 +29,22 @@ from orders.events import Event, EventKind
 from orders.store.outcomes import Payment, PaymentVerdict, State
 
 REFUNDS = UUID("6d0f9a0e-6a1c-5b6e-9a55-3a1de8f0c5d2")
-"""The name space of refunds (RFC 9562, version 5): a key fits the 36 to 255 characters that gateways accept."""
+"""The namespace of refund keys (UUID version 5, RFC 9562). A key has 36 characters; gateways accept 36 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """A payment, and what the outbox knows of the order's money."""
+    """A payment, and the earlier payments of the same order."""
 
     order_id: str
     reference: str | None
     """The gateway's id of the payment."""
     before: Sequence[Event]
-    """What was accepted and refused before, oldest first."""
+    """The payment events of the order from the outbox, accepted and refused, oldest first."""
 
     @property
     def refund_key(self) -> str:
-        """The same for the same payment, however often its callback comes."""
+        """The idempotency key of a refund: the same each time the callback of this payment comes."""
         return str(uuid5(REFUNDS, json.dumps([self.order_id, self.reference])))
 
     @property
@@ -51,17 +54,17 @@ class Money:
 
     @property
     def accepted(self) -> Event | None:
-        """The payment that the order was paid by, the last one if the shop has opened it again."""
+        """The event of the payment that paid the order: the last one, if the shop reopened the order."""
         return self._all_accepted[-1] if self._all_accepted else None
 
     @property
     def was_accepted(self) -> bool:
-        """Whether the order was paid by this payment, as far as can be told."""
+        """Whether this payment paid the order. True if a missing reference leaves it open."""
         return self.accepted is not None and not self._is_another
 
     @property
     def names_the_accepted(self) -> bool:
-        """Whether this tells the reference of a payment of which only the guard had told."""
+        """Whether this names the payment that paid the order, recorded without a reference (by the guard, say)."""
         is_new = self.reference is not None and self.reference not in self._references
         return is_new and self.was_accepted and not self.was_refused
 
@@ -69,8 +72,8 @@ class Money:
         """Return the verdict.
 
         Args:
-            state: of the row.
-            is_cancelled: whether the row says one of the shop's words for cancelled.
+            state: the state of the row.
+            is_cancelled: whether the status of the row is in ``ORDERS_CANCELLED``.
         """
         verdict = self._verdict(state, is_cancelled=is_cancelled)
         ended_unpaid = state in {State.EXPIRED, State.PENDING, State.OVERDUE} or is_cancelled
@@ -93,6 +96,6 @@ class Money:
 
     @property
     def _is_another(self) -> bool:
-        """Whether the order was paid, and certainly by other payments than this."""
+        """Whether the order was paid, and certainly not by this payment."""
         known = self._references
         return bool(known) and None not in {self.reference, known[-1]} and self.reference not in known

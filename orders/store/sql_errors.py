@@ -1,4 +1,4 @@
-"""What the errors of a database mean."""
+"""Translate the errors of SQLAlchemy and of database drivers into ours: conflict, outage, or the order's fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orders.errors import StoreConflict, StoreError, StoreUnavailable
 
 @contextmanager
 def translated(url: sa.URL) -> Iterator[None]:
-    """Turn SQLAlchemy's errors into ours."""
+    """Raise SQLAlchemy's errors as ours."""
     try:
         yield
     except exc.DBAPIError as error:
@@ -24,16 +24,16 @@ def translated(url: sa.URL) -> Iterator[None]:
 
 
 _ORDERS_FAULT = {"22", "23", "27", "44", "45", "P0"}
-"""SQLSTATE classes that speak of the row, not of the database: data, integrity, triggers, and what they raise."""
+"""SQLSTATE classes of errors about the row, not the database: data, integrity, and what triggers raise."""
 
 _CONFLICTS = {"40001", "40P01"}
-"""SQLSTATEs of a serialization failure and of a deadlock: the transaction was rolled back, and may be run again."""
+"""SQLSTATEs of a serialization failure and of a deadlock: the transaction was rolled back and can be run again."""
 
 _MYSQL_SIGNAL = 1644
-"""MySQL's number for what a trigger raises by SIGNAL; its drivers do not tell the SQLSTATE."""
+"""MySQL's error number for SIGNAL in a trigger; its drivers do not report the SQLSTATE."""
 
 _MYSQL_CONFLICTS = {1213, 1020}
-"""MySQL's number for a deadlock, and MariaDB's for a row that changed since it was read."""
+"""MySQL's error number for a deadlock, and MariaDB's for a row that changed since it was read."""
 
 
 def _translate(error: exc.DBAPIError, url: sa.URL) -> StoreError:
@@ -42,12 +42,12 @@ def _translate(error: exc.DBAPIError, url: sa.URL) -> StoreError:
 
 
 def judge(error: BaseException | None, where: str, *, is_about_data: bool) -> StoreError:
-    """Return what a driver's error means.
+    """Return our error for a driver's error.
 
     Args:
         error: what the driver raised.
-        where: the database, in the words of the message.
-        is_about_data: whether the driver calls it an error of data or integrity, if it tells no SQLSTATE.
+        where: names the database in the message.
+        is_about_data: whether it is a DataError or IntegrityError; used if the driver reports no SQLSTATE.
     """
     cause = str(error).strip()
     sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
@@ -55,4 +55,6 @@ def judge(error: BaseException | None, where: str, *, is_about_data: bool) -> St
     if sqlstate in _CONFLICTS or (not sqlstate and number in _MYSQL_CONFLICTS):
         return StoreConflict(f"{where}: {cause}")
     is_orders_fault = sqlstate[:2] in _ORDERS_FAULT if sqlstate else is_about_data or number == _MYSQL_SIGNAL
-    return StoreError(f"{where} refused: {cause}") if is_orders_fault else StoreUnavailable(f"{where}: {cause}")
+    if is_orders_fault:
+        return StoreError(f"{where} rejected the statement: {cause}")
+    return StoreUnavailable(f"{where}: {cause}")

@@ -1,4 +1,4 @@
-"""The `orders.store.OrderStore` of SQLAlchemy: what happens in one transaction, hooks and events included."""
+"""The `orders.store.OrderStore` on SQLAlchemy: each method is one transaction, including hooks and events."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ T = TypeVar("T")
 
 
 class SqlStore:
-    """The store of any table in PostgreSQL, MySQL, MariaDB or SQLite.
+    """Any orders table in PostgreSQL, MySQL, MariaDB or SQLite.
 
-    Nothing is imported or sent before the first call, so that a web app that only enqueues needs no driver.
+    No driver is imported and nothing is sent before the first call, so a web app that only enqueues needs no driver.
 
     Args:
-        settings: where the database is, the names of the table and its columns, and the shop's words for the states.
-        hooks: what the shop wants done in the same transaction.
+        settings: the database, the names of the table and its columns, and the shop's values for the states.
+        hooks: the shop's hooks, which run in the same transaction.
         engine: the application's engine, to use instead of one for ``ORDERS_DATABASE_URL``.
-        transactions: those of a framework, instead of SQLAlchemy's.
-        to_python: turns an id as the column holds it into one as hooks know it.
-        clock: decides what is due. Without one, the database's own clock does, so that a worker whose clock is
-            wrong closes no order early; SQLite has none, and takes this host's.
+        transactions: a framework's transactions, instead of SQLAlchemy's.
+        to_python: converts an id from the id column to the type that hooks expect.
+        clock: decides what is due. By default the database's clock, so that a worker with a wrong clock closes no order
+            early. SQLite has no clock, so this host's is used.
     """
 
     def __init__(
@@ -61,32 +61,32 @@ class SqlStore:
         self._known: dict[Hashable, Tables] = {}
 
     def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Expire those that are pending and due, by one conditional update; tell what became of each id."""
+        """Expire the orders that are pending and due, by one conditional update; return a verdict for each id."""
         with self._begin() as unit:
             return unit.expire(order_ids)
 
     def look(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Tell what may become of each id; change nothing."""
+        """Return a verdict for each id; change nothing."""
         with self._begin(reading=True) as unit:
             return unit.look(order_ids)
 
     def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Mark those that are pending as paid, because the guard says so; tell what became of each id."""
+        """Mark the pending orders as paid, because the guard says so; return a verdict for each id."""
         with self._begin() as unit:
             return unit.settle_paid(order_ids)
 
     def pay(self, order_id: str, *, reference: str | None = None, session: Joined | None = None) -> Payment:
-        """Mark an order as paid if it is pending; tell what became of the payment. See `OrderStore.pay`."""
+        """Mark an order as paid if it is pending; see `OrderStore.pay`."""
         with self._begin(session) as unit:
             return unit.pay(order_id, reference)
 
     def extend(self, order_id: str, deadline: datetime, *, session: Joined | None = None) -> str | None:
-        """Give a pending order another deadline. See `OrderStore.extend`."""
+        """Give a pending order another deadline; see `OrderStore.extend`."""
         with self._begin(session) as unit:
             return unit.extend(order_id, deadline)
 
     def row(self, order_id: str) -> Row | None:
-        """Return what an order's row says; None if there is none.
+        """Return an order's row; None if there is none.
 
         Raises:
             InvalidOrderId: the id column cannot hold this id.
@@ -95,22 +95,22 @@ class SqlStore:
             return unit.tables.orders.row(unit.connection, unit.tables.key(order_id))
 
     def pending(self, *, overdue: float | None, after: Pending | None, limit: int) -> Sequence[Pending]:
-        """Return a page of pending rows by deadline and id, from behind *after*; see `OrderStore.pending`."""
+        """Return a page of pending rows; see `OrderStore.pending`."""
         with self._begin(reading=True) as unit:
             return unit.tables.orders.pending(unit.connection, overdue=overdue, after=after, limit=limit)
 
     def count_pending(self, *, overdue: float | None) -> int:
-        """Return how many rows `pending` would page through."""
+        """Return how many rows all pages of `pending` have."""
         with self._begin(reading=True) as unit:
             return unit.tables.orders.count_pending(unit.connection, overdue=overdue)
 
     def oldest_overdue(self) -> float | None:
-        """Return for how many seconds a pending row has been due, at most; None if none is."""
+        """Return for how many seconds the oldest pending row has been due; None if none is due."""
         with self._begin(reading=True) as unit:
             return unit.tables.orders.oldest_overdue(unit.connection)
 
     def events(self, order_id: str, *, limit: int) -> Sequence[Event]:
-        """Return the latest events of an order, oldest first; none if there is no outbox.
+        """Return the latest events of an order, oldest first; none if there is no events table.
 
         Raises:
             InvalidOrderId: the id column cannot hold this id.
@@ -120,12 +120,12 @@ class SqlStore:
             return unit.tables.outbox.of_order(unit.connection, order_id, limit=limit) if unit.tables.outbox else []
 
     def claim_events(self, *, limit: int, lease: float) -> Sequence[Event]:
-        """Lease the oldest undelivered event of at most *limit* orders for so many seconds."""
+        """Lease the oldest undelivered event of at most *limit* orders, for *lease* seconds."""
         with self._begin() as unit:
             return unit.tables.outbox.claim(unit.connection, limit=limit, lease=lease) if unit.tables.outbox else []
 
     def settle_events(self, delivered: Sequence[Event], postponed: Sequence[Postponed]) -> None:
-        """Note which events were delivered and, in another transaction, which are to be claimed again."""
+        """Mark events as delivered and, in another transaction, release others to be claimed again later."""
         with self._begin() as unit:
             if unit.tables.outbox:
                 unit.tables.outbox.delivered(unit.connection, delivered)
@@ -135,7 +135,7 @@ class SqlStore:
                     unit.tables.outbox.postpone(unit.connection, later)
 
     def prune_events(self, *, older_than: float, keep_undelivered: bool, limit: int) -> int:
-        """Delete at most *limit* events that are so many seconds old; return how many."""
+        """Delete at most *limit* events that are older than *older_than* seconds; return how many."""
         with self._begin() as unit:
             if unit.tables.outbox is None:
                 return 0
@@ -144,37 +144,37 @@ class SqlStore:
             )
 
     def create_table(self, id_type: orders_table.IdType) -> bool:
-        """Create the default table and its index; tell whether it was missing."""
+        """Create the default table and its index; return whether it was missing."""
         with self.transactions.begin() as connection:
             return _create(connection, orders_table.default(self._settings, id_type, connection.dialect.name))
 
     def create_outbox(self) -> bool:
-        """Create the table of events; tell whether it was missing. Running processes find it when they start anew."""
+        """Create the events table; return whether it was missing. Running processes use it after a restart."""
         with self.transactions.begin() as connection:
             return _create(connection, self._outbox(connection).table)
 
     def check(self) -> None:
-        """Connect, and check the table.
+        """Connect, and check the orders table.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
-            SchemaError: the table or a column is missing, or of a type that cannot serve.
+            SchemaError: the table or a column is missing, or a column has an unsuitable type.
         """
         with self._begin(reading=True):
             pass
 
     def probe(self, look: Callable[[sa.Connection, Tables], T]) -> T:
-        """Return what a function finds in a transaction that is opened for writing; see `orders.operate.doctor`."""
+        """Return what *look* returns in a transaction that is opened for writing; see `orders.operate.doctor`."""
         with self._begin() as unit:
             return look(unit.connection, unit.tables)
 
     def close(self) -> None:
-        """Close the connections that are ours."""
+        """Close our own connections, not the caller's."""
         self.transactions.close()
 
     @contextmanager
     def _begin(self, session: Joined | None = None, *, reading: bool = False) -> Iterator[UnitOfWork]:
-        """Yield a unit of work in the caller's transaction or, without one, in one of our own."""
+        """Yield a unit of work in the caller's transaction or, without a session, in a new one."""
         with self.transactions.begin(session, reading=reading) as connection:
             unit = UnitOfWork(
                 connection,
@@ -190,7 +190,7 @@ class SqlStore:
             self.transactions.after_commit(session, call)
 
     def _tables(self, connection: sa.Connection) -> Tables:
-        """Return what a database has. That of a caller's connection need not be that of ``ORDERS_DATABASE_URL``."""
+        """Return the tables of a database, which may be a caller's and not that of ``ORDERS_DATABASE_URL``."""
         database = self.transactions.database(connection)
         if database not in self._known:
             self._known[database] = self._find(connection)
@@ -201,9 +201,8 @@ class SqlStore:
         has_outbox = outbox.exists(connection)
         if self._hooks.late_payment_hook and not has_outbox:
             raise SchemaError(
-                f"ORDERS_EVENTS_TABLE is {self._settings.events_table!r}, and the database has no such table: a shop "
-                "with @orders.on_late_payment needs it, to know which payments it has refused. `orders init-db` "
-                "creates it"
+                f"ORDERS_EVENTS_TABLE is {self._settings.events_table!r}, but the database has no such table: "
+                "@orders.on_late_payment needs it to record refused payments; create it with `orders init-db`"
             )
         statements = Statements(orders, connection.dialect, outbox.clock, self._settings.grace)
         return Tables(statements, outbox if has_outbox else None)

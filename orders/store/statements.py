@@ -1,8 +1,17 @@
-"""Every SQL statement on the orders table.
+"""All SQL statements on the orders table, and the race between payment and expiry.
 
-The race between payment and expiry is decided by two of them: `Statements.expire_due` changes a row from pending to
-expired only if it is pending and its deadline has passed *when the database runs it*, and `Statements.pay` changes
-it from pending to paid only if it is pending. The database runs one of them first; the other finds nothing to change.
+Two of the statements compete for a pending order::
+
+    UPDATE orders SET status = 'expired' WHERE id = … AND status = 'pending' AND expires_at <= now   -- expire_due
+    UPDATE orders SET status = 'paid'    WHERE id = … AND status = 'pending'                         -- pay
+
+The first one to lock the row wins. The other one waits for its commit, checks its ``WHERE`` again, finds that the row
+is no longer pending, and changes nothing. Neither side reads first and writes later, so both cannot win. Each learns
+from the rows it changed whether it won. *now* is the database's time when the statement runs (on SQLite, this host's),
+less ``ORDERS_GRACE``. With ``ORDERS_STRICT``, a payment also needs a deadline that has not passed.
+
+MySQL and MariaDB have no ``UPDATE … RETURNING``. There both sides first lock the row with ``SELECT … FOR UPDATE`` and
+the same conditions.
 """
 
 from __future__ import annotations
@@ -23,7 +32,7 @@ from orders.store.orders_table import OrdersTable
 from orders.store.outcomes import Outcome, Pending, Row, State, Verdict
 
 KEYS = "_keys"
-"""The name of a parameter, which is no column's."""
+"""The name of the parameter with the ids; no column has this name."""
 
 MISSING = Verdict(Outcome.MISSING, reason="the table has no such row")
 
@@ -35,21 +44,29 @@ class Statements:
     orders: OrdersTable
     dialect: sa.Dialect
     clock: Clock | None
-    """Decides what is due; None if the database's clock does."""
+    """The clock that decides what is due; None for the database's clock."""
     grace: float
     """Seconds after its deadline at which an order is due."""
 
-    def expire_due(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, float]:
-        """Change rows from pending to expired, where they are pending and due; return for how long those were due.
+    @cached_property
+    def _expire_update(self) -> sa.UpdateBase:
+        """The update of `expire_due`, built once: building it takes half as long as the driver needs for 500 rows."""
+        orders = self.orders
+        update = sa.update(orders.table).values({orders.status: orders.expired})
+        update = update.where(self._among(KEYS), self._is_pending, self._is_due)
+        return update.returning(orders.id, self._seconds_since_deadline)
 
-        The seconds are those of the clock that decides what is due.
+    def expire_due(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, float]:
+        """Change rows that are pending and due to expired; return the keys of those changed, and their lateness.
+
+        The lateness is in seconds, by the clock that decides what is due.
         """
         orders, grace = self.orders, self.grace
         if self.dialect.update_returning:
-            changed: Sequence[Any] = connection.execute(self._expiry, {KEYS: keys}).all()
+            changed: Sequence[Any] = connection.execute(self._expire_update, {KEYS: keys}).all()
         else:
-            conditions, also = (self._is_pending, self._is_due), [self._seconds_since_deadline]
-            changed = self._change_locked(connection, keys, orders.expired, *conditions, also=also)
+            conditions, columns = (self._is_pending, self._is_due), [self._seconds_since_deadline]
+            changed = self._change_locked(connection, keys, orders.expired, *conditions, columns=columns)
         return {orders.normal(key): seconds - grace for key, seconds in changed}
 
     def pay(
@@ -60,13 +77,13 @@ class Statements:
         in_time: bool = False,
         only_if: sa.ColumnElement[bool] | None = None,
     ) -> set[Any]:
-        """Change rows from pending to paid, where they are pending; return the keys of those changed.
+        """Change rows that are pending to paid; return the keys of those changed.
 
         Args:
             connection: in a transaction.
             keys: ids as the column holds them.
-            in_time: only those whose deadline has not passed.
-            only_if: another condition.
+            in_time: change only rows whose deadline has not passed (``ORDERS_STRICT``).
+            only_if: one more condition.
         """
         orders, conditions = self.orders, [self._is_pending]
         if in_time:
@@ -90,17 +107,17 @@ class Statements:
         )
 
     def extend(self, connection: sa.Connection, key: Any, deadline: datetime) -> bool:
-        """Give a pending row another deadline; tell whether it was pending."""
+        """Give a pending row another deadline; return whether it was pending."""
         update = sa.update(self.orders.table).where(self._among([key]), self._is_pending)
         return connection.execute(update.values({self.orders.deadline: deadline})).rowcount > 0
 
     def row(self, connection: sa.Connection, key: Any, *, lock: bool = False) -> Row | None:
-        """Return what a row says; None if there is none.
+        """Return a row; None if there is none.
 
         Args:
             connection: in a transaction.
-            key: its id, as the column holds it.
-            lock: hold it until the end of the transaction, and see what others have committed meanwhile.
+            key: the id as the column holds it.
+            lock: lock the row until the end of the transaction, and read its latest committed version.
         """
         orders = self.orders
         select = sa.select(orders.status, orders.deadline, *self._judged).where(self._among([key]))
@@ -110,28 +127,29 @@ class Statements:
         status, deadline, which, *time = found
         return Row(str(status), deadline, self._state(which, deadline, *(time or [self._read_clock()])))
 
-    def look(self, connection: sa.Connection, keys: Sequence[Any], *, at_rest: bool) -> dict[Any, Verdict]:
-        """Tell what may become of rows; change nothing.
+    def look(self, connection: sa.Connection, keys: Sequence[Any], *, may_be_due: bool) -> dict[Any, Verdict]:
+        """Return a verdict for each row; change nothing.
 
         Args:
             connection: in a transaction.
             keys: ids as the column holds them.
-            at_rest: if not, they were not due a moment ago, and are not called due if they have become so since.
+            may_be_due: False after an update that did not change these rows. They were not due then, so they are
+                NOT_DUE even if their deadline has passed since.
         """
         orders = self.orders
         rows = connection.execute(sa.select(orders.id, orders.deadline, *self._judged).where(self._among(keys)))
         clock = self._read_clock()
         return {
-            orders.normal(key): self._judge(which, deadline, *(time or [clock]), at_rest=at_rest)
+            orders.normal(key): self._judge(which, deadline, *(time or [clock]), may_be_due=may_be_due)
             for key, deadline, which, *time in rows
         }
 
     def pending(
         self, connection: sa.Connection, *, overdue: float | None, after: Pending | None, limit: int
     ) -> Sequence[Pending]:
-        """Return a page of pending rows by deadline and id, from behind *after*; see `OrderStore.pending`."""
+        """Return a page of pending rows; see `OrderStore.pending`."""
         rows = connection.execute(self.page(overdue=overdue, after=after, limit=limit)).all()
-        return [Pending(self.orders.member(key), deadline, key) for key, deadline in rows]
+        return [Pending(self.orders.order_id(key), deadline, key) for key, deadline in rows]
 
     def page(self, *, overdue: float | None, after: Pending | None, limit: int) -> sa.Select[Any]:
         """Return the statement of `pending`."""
@@ -145,12 +163,12 @@ class Statements:
         return select if after is None else select.where(self._behind(after))
 
     def count_pending(self, connection: sa.Connection, *, overdue: float | None) -> int:
-        """Return how many rows `pending` would page through."""
+        """Return how many rows all pages of `pending` have."""
         select = sa.select(sa.func.count()).select_from(self.orders.table).where(*self._is_overdue(overdue))
         return connection.execute(select).scalar_one()
 
     def oldest_overdue(self, connection: sa.Connection) -> float | None:
-        """Return for how many seconds a pending row has been due, at most; None if none is."""
+        """Return for how many seconds the oldest pending row has been due; None if none is due."""
         orders = self.orders
         overdue = sa.select(self._seconds_since_deadline).where(*self._is_overdue(0.0))
         seconds = connection.execute(overdue.order_by(orders.deadline, orders.id).limit(1)).scalar()
@@ -162,14 +180,14 @@ class Statements:
         keys: Sequence[Any],
         status: object,
         *conditions: sa.ColumnElement[bool],
-        also: Sequence[sa.ColumnElement[Any]] = (),
+        columns: Sequence[sa.ColumnElement[Any]] = (),
     ) -> Sequence[Any]:
-        """Give rows another status under conditions; return of those changed the key and these columns.
+        """Change the status of rows that meet the conditions; return the keys of those changed, and *columns*.
 
-        For MySQL, whose updates return nothing: lock the rows first, by the same conditions.
+        For MySQL, which has no ``UPDATE … RETURNING``: lock the rows first, with the same conditions.
         """
         orders = self.orders
-        select = sa.select(orders.id, *also).where(self._among(keys), *conditions).order_by(orders.id)
+        select = sa.select(orders.id, *columns).where(self._among(keys), *conditions).order_by(orders.id)
         locked = connection.execute(select.with_for_update()).all()
         if locked:
             update = sa.update(orders.table).values({orders.status: status})
@@ -177,16 +195,8 @@ class Statements:
         return locked
 
     @cached_property
-    def _expiry(self) -> sa.UpdateBase:
-        """The update of `expire_due`, made once: that takes half as long as the driver takes for 500 rows."""
-        orders = self.orders
-        update = sa.update(orders.table).values({orders.status: orders.expired})
-        update = update.where(self._among(KEYS), self._is_pending, self._is_due)
-        return update.returning(orders.id, self._seconds_since_deadline)
-
-    @cached_property
     def _judged(self) -> Sequence[sa.ColumnElement[Any]]:
-        # The database compares the states, here as in the updates: it knows about padding and collations.
+        # The database compares the states, as in the updates, because it knows its padding and collations.
         orders = self.orders
         which = sa.case(
             (self._is_pending, State.PENDING.value),
@@ -196,14 +206,14 @@ class Statements:
         )
         return [which] if self.clock else [which, sa.type_coerce(self._now, orders.deadline.type)]
 
-    def _judge(self, which: str, deadline: datetime | None, now: datetime, *, at_rest: bool) -> Verdict:
+    def _judge(self, which: str, deadline: datetime | None, now: datetime, *, may_be_due: bool) -> Verdict:
         if which != State.PENDING:
             return Verdict(Outcome.CLOSED)
         if deadline is None:
-            return Verdict(Outcome.INVALID, reason=f"the row is pending, and its {self.orders.deadline.name} is NULL")
+            return Verdict(Outcome.INVALID, reason=f"the row is pending, but its {self.orders.deadline.name} is NULL")
         due = deadline + timedelta(seconds=self.grace)
         wait = (due - now).total_seconds()
-        return Verdict(Outcome.DUE if at_rest and wait <= 0 else Outcome.NOT_DUE, due=due.timestamp(), wait=wait)
+        return Verdict(Outcome.DUE if may_be_due and wait <= 0 else Outcome.NOT_DUE, due=due.timestamp(), wait=wait)
 
     def _state(self, which: str, deadline: datetime | None, now: datetime) -> State:
         is_overdue = deadline is not None and deadline + timedelta(seconds=self.grace) <= now
@@ -215,7 +225,7 @@ class Statements:
     @cached_property
     def _is_pending(self) -> sa.ColumnElement[bool]:
         orders = self.orders
-        # Written into the statement, so that the planner can see that the partial index fits.
+        # A literal, not a parameter, so that the planner can use the partial index.
         word = sa.bindparam("pending", orders.pending, type_=orders.status.type, literal_execute=True)
         return orders.status == word
 
@@ -238,24 +248,24 @@ class Statements:
         if row.key is None:
             return deadline >= row.deadline
         if self.dialect.name in MYSQL:
-            # These compare rows without an index; in this form they use it.
+            # MySQL compares row values without an index; in this form it uses the index.
             return sa.and_(deadline >= row.deadline, sa.or_(deadline > row.deadline, id_ > row.key))
         return sa.tuple_(deadline, id_) > sa.tuple_(
             sa.literal(row.deadline, deadline.type), sa.literal(row.key, id_.type)
         )
 
     def _among(self, keys: Sequence[Any] | str) -> sa.ColumnElement[bool]:
-        """Return the condition that a row has one of these keys, or of those in the parameter of this name."""
+        """Return the condition that a row has one of these keys, or one from the parameter with this name."""
         id_ = self.orders.id
         name, values = (keys, None) if isinstance(keys, str) else (None, keys)
         if self.dialect.name == "postgresql":
-            # One parameter whatever the number of ids: parsed once, and 2.6 times as fast as IN with 500.
+            # One array parameter for any number of ids: parsed once, and 2.6 times as fast as IN with 500 ids.
             return id_ == sa.any_(sa.bindparam(name, values, type_=postgresql.ARRAY(id_.type)))
         given: sa.BindParameter[Any] = sa.bindparam(name, values, expanding=True)
         among: sa.ColumnElement[bool] = id_.in_(given)
         if self.dialect.name in MYSQL and isinstance(id_.type, sa.String):
-            # Their collations take "a" for "A", and both for "a ". The index finds them, the bytes decide.
-            text = sa.cast(id_, mysql.CHAR(charset="utf8mb4"))  # whatever the column's character set is
+            # The default collations treat "a", "A" and "a " as equal. The index finds all of them, the bytes decide.
+            text = sa.cast(id_, mysql.CHAR(charset="utf8mb4"))  # whatever character set the column has
             among &= sa.type_coerce(sa.cast(text, sa.BINARY()), sa.String()).in_(given)
         return among
 

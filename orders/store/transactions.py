@@ -1,4 +1,4 @@
-"""Transactions of SQLAlchemy: our own, on an engine that we make or are given, or the caller's."""
+"""Transactions on SQLAlchemy: new ones on an engine, or the one of the caller's session."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from orders.store.sql_errors import translated
 
 
 class SqlTransactions:
-    """Transactions of SQLAlchemy. Nothing is imported or connected before the first one begins.
+    """Transactions on SQLAlchemy. No driver is imported and nothing is connected before the first one begins.
 
     Args:
-        url: of the database, as in ``ORDERS_DATABASE_URL``.
-        engine: the application's engine, to use in place of one for that URL. `close` leaves it alone.
+        url: the URL of the database, as in ``ORDERS_DATABASE_URL``.
+        engine: the application's engine, to use instead of a new one for that URL. `close` does not dispose of it.
     """
 
     def __init__(self, url: str, engine: sa.Engine | None = None) -> None:
@@ -30,7 +30,7 @@ class SqlTransactions:
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine of our own transactions."""
+        """The engine for transactions without a session."""
         if self._engine is None:
             self._engine = create_engine(self._url)
         return self._engine
@@ -52,13 +52,13 @@ class SqlTransactions:
             yield connection
 
     def is_joined(self, session: Joined | None) -> bool:
-        """Tell whether the caller gave a session."""
+        """Return whether the caller passed a session."""
         return session is not None
 
     forgives = is_joined
 
     def after_commit(self, session: Joined | None, call: Callable[[], object]) -> None:
-        """Call this after the commit of the session; at once if it has no transaction open."""
+        """Call *call* after the commit of the session; now if it has no open transaction."""
         connection = None if session is None else caller_transaction.awaited(session)
         if connection is None:
             call()
@@ -66,29 +66,29 @@ class SqlTransactions:
             caller_transaction.after_commit(connection, call)
 
     def hook_argument(self, session: Joined | None, connection: sa.Connection) -> AbstractContextManager[Any]:
-        """Return the caller's session, or one on the connection that cannot commit by itself."""
+        """Return the caller's session, or a session on the connection that cannot commit by itself."""
         return caller_transaction.session_of(session, connection)
 
     @contextmanager
     def savepoint(self, argument: Any) -> Iterator[Callable[[], None]]:
-        """Yield what rolls back to here."""
+        """Yield a function that rolls back to this savepoint."""
         with argument.begin_nested() as nested:
             yield nested.rollback
 
     def in_thread(self, hook: HookT) -> HookT:
-        """Return the hook: it has no connections but those that it closes."""
+        """Return the hook unchanged: it closes its connections itself."""
         return hook
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """Yield: the engine's pool is shared already."""
+        """Do nothing: threads already share the engine's pool."""
         yield
 
     def database(self, connection: sa.Connection) -> Hashable:
-        """Return the URL of the caller's database, None for our own."""
+        """Return None for our own engine, else the URL of the caller's."""
         return None if connection.engine is self._engine else connection.engine.url
 
     def close(self) -> None:
-        """Close our engine's connections, if it was ever used."""
+        """Dispose of our own engine, if it was used."""
         if self._is_ours and self._engine is not None:
             self._engine.dispose()

@@ -1,7 +1,7 @@
-"""What happens to orders in one transaction: the change of state, the shop's hooks, the events.
+"""Everything that happens to orders in one transaction: the change of state, the shop's hooks, the events.
 
-Locks are taken in this order: the orders' rows, by one statement; then what the hooks lock; then nothing. A transaction
-of the shop's own that changes an order and, say, its stock should keep to it.
+Locks are taken in this order: first the rows of the orders, by one statement; then whatever the hooks lock. The shop's
+own transactions should lock in the same order, e.g. first an order and then its stock.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Tables:
-    """What one database has: the orders, and the outbox if there is one."""
+    """The tables of one database: the orders, and the outbox if there is an events table."""
 
     orders: Statements
     outbox: Outbox | None
 
     def key(self, order_id: str) -> Any:
-        """Return an id as the id column holds it; see `orders.store.orders_table.OrdersTable.key`."""
+        """Return an order id as the id column holds it; see `orders.store.orders_table.OrdersTable.key`."""
         return self.orders.orders.key(order_id)
 
     def order_id(self, key: Any) -> str:
-        """Return the id of a row as the schedule names it."""
-        return self.orders.orders.member(key)
+        """Return the order id of a row, as it is in the schedule."""
+        return self.orders.orders.order_id(key)
 
 
 @dataclass(frozen=True)
 class UnitOfWork:
-    """One transaction: ours, or the caller's."""
+    """One transaction: a new one, or the caller's."""
 
     connection: sa.Connection
     tables: Tables
@@ -59,34 +59,34 @@ class UnitOfWork:
     hooks: Hooks
     transactions: Transactions
     session: Joined | None
-    """The caller's session or connection, if the transaction is the caller's."""
+    """The caller's session or connection; None in a new transaction."""
     to_python: Callable[[Any], Any]
-    """Turns an id as the column holds it into one as hooks know it."""
+    """Converts an id from the id column to the type that hooks expect."""
     after_commit: list[Callable[[], object]] = field(default_factory=list)
-    """What is to be called after the commit."""
+    """Callbacks to run after the commit."""
 
     def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Expire orders that are pending and due, and call the hooks with those; tell what became of each."""
+        """Expire the orders that are pending and due, and call the hooks with them; return a verdict for each id."""
         keys, verdicts = self._keys(order_ids)
         late_by = self.tables.orders.expire_due(self.connection, sorted(set(keys.values())))
         self._expired(late_by)
         return {**verdicts, **self._verdicts(keys, Outcome.EXPIRED, late_by)}
 
     def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Mark pending orders as paid, because the guard says so; tell what became of each."""
+        """Mark the pending orders as paid, because the guard says so; return a verdict for each id."""
         keys, verdicts = self._keys(order_ids)
         paid = self.tables.orders.pay(self.connection, sorted(set(keys.values())))
         self._record(map(self.tables.order_id, sorted(paid)), EventKind.PAID, {"by": "guard"})
         return {**verdicts, **self._verdicts(keys, Outcome.PAID, dict.fromkeys(paid, 0.0))}
 
     def look(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        """Tell what may become of each order; change nothing."""
+        """Return a verdict for each id; change nothing."""
         keys, verdicts = self._keys(order_ids)
-        found = self.tables.orders.look(self.connection, list(set(keys.values())), at_rest=True)
+        found = self.tables.orders.look(self.connection, list(set(keys.values())), may_be_due=True)
         return {**verdicts, **{order_id: found.get(key, MISSING) for order_id, key in keys.items()}}
 
     def extend(self, order_id: str, deadline: datetime) -> str | None:
-        """Give a pending order another deadline; return its id as the schedule names it, None if it was not pending."""
+        """Give a pending order another deadline; return its id as in the schedule, None if it was not pending."""
         key = self.tables.key(order_id)
         if not self.tables.orders.extend(self.connection, key, deadline):
             return None
@@ -96,7 +96,7 @@ class UnitOfWork:
         return order_id
 
     def pay(self, order_id: str, reference: str | None) -> Payment:
-        """Mark an order as paid if it is pending; tell what became of the payment."""
+        """Mark an order as paid if it is pending; return what became of the payment."""
         key = self.tables.key(order_id)
         order_id, strict = self.tables.order_id(key), self.settings.strict
         never_refused = ~self.tables.outbox.has_refused(order_id) if self.tables.outbox else None
@@ -109,7 +109,7 @@ class UnitOfWork:
         return payment
 
     def _pay_locked(self, key: Any, reference: str | None) -> Payment:
-        """Decide about a payment that the update did not accept. The locked row stays what it is until we commit."""
+        """Lock the row until the commit, and decide about a payment that the update did not accept."""
         order_id = self.tables.order_id(key)
         row = self.tables.orders.row(self.connection, key, lock=True)
         if row is None:
@@ -124,12 +124,12 @@ class UnitOfWork:
         return self._refuse(key, money, row.state, row.status)
 
     def _accept(self, order_id: str, reference: str | None) -> Payment:
-        self._record([order_id], EventKind.PAID, _about(reference))
+        self._record([order_id], EventKind.PAID, _details(reference))
         return Payment(order_id, PaymentVerdict.ACCEPTED)
 
     def _refuse(self, key: Any, money: Money, state: State, status: str) -> Payment:
-        """Decide about money for an order that does not take it."""
-        details = _about(money.reference)
+        """Decide about a payment for an order that does not accept it: revive the order, or return a verdict."""
+        details = _details(money.reference)
         may_revive = state is State.EXPIRED and not money.was_refused and not money.was_accepted
         if may_revive and self._revive(key):
             self._record([money.order_id], EventKind.REVIVED, details)
@@ -149,7 +149,7 @@ class UnitOfWork:
         return self.tables.outbox.payments(self.connection, order_id) if self.tables.outbox else []
 
     def _revive(self, key: Any) -> bool:
-        """Ask the shop to take its stock again; if it does, mark the expired order as paid."""
+        """Ask the shop to reserve its stock again; if it does, mark the expired order as paid."""
         hook = self.hooks.late_payment_hook
         if hook is None:
             return False
@@ -158,11 +158,11 @@ class UnitOfWork:
             if hook(argument, self.to_python(key)):
                 self.tables.orders.revive(self.connection, key)
                 return True
-            undo()  # what it took before it found too little
+            undo()  # what the hook reserved before it found too little stock
         return False
 
     def _expired(self, keys: Iterable[Any]) -> None:
-        """Do what belongs to the expiry of these rows: the shop's hooks, and an event for each."""
+        """Call the shop's hooks with the expired rows, and record an event for each."""
         ordered = sorted(keys)
         if ordered and self.hooks.expire_hooks:
             with self.transactions.hook_argument(self.session, self.connection) as argument:
@@ -178,7 +178,7 @@ class UnitOfWork:
         caller_transaction.refresh(self.session, self.tables.orders.orders.table.name, key)
 
     def _keys(self, order_ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Verdict]]:
-        """Return ids as the id column holds them, and the verdict on those that it cannot hold."""
+        """Return the ids as the id column holds them, and the verdicts on those that it cannot hold."""
         keys: dict[str, Any] = {}
         verdicts: dict[str, Verdict] = {}
         for order_id in order_ids:
@@ -189,9 +189,9 @@ class UnitOfWork:
         return keys, verdicts
 
     def _verdicts(self, keys: Mapping[str, Any], outcome: Outcome, late_by: Mapping[Any, float]) -> dict[str, Verdict]:
-        """Return the verdict on each: this outcome for rows that were changed, what the others are instead."""
+        """Return a verdict for each id: *outcome* for rows that were changed, the state of the others."""
         others = keys.values() - late_by.keys()
-        found = self.tables.orders.look(self.connection, list(others), at_rest=False) if others else {}
+        found = self.tables.orders.look(self.connection, list(others), may_be_due=False) if others else {}
         return {
             order_id: Verdict(outcome, 0.0, -late_by[key]) if key in late_by else found.get(key, MISSING)
             for order_id, key in keys.items()
@@ -199,16 +199,16 @@ class UnitOfWork:
 
 
 def _log(payment: Payment, details: Mapping[str, str]) -> None:
-    """Log that money came late, once that is committed."""
+    """Log a late payment, after the commit."""
     shown = ids.printable(payment.order_id)
     if payment.was_revived:
         fields = about("revived", [payment.order_id], **details)
-        logger.info("the order %s was expired, and is paid after all", shown, extra=fields)
+        logger.info("order %s was expired and is now paid", shown, extra=fields)
         return
     fields = about("late_payment", [payment.order_id], **details)
-    message = "a payment of the order %s is %s: refund it with the idempotency key %s"
+    message = "payment for order %s is %s: refund it with the idempotency key %s"
     logger.warning(message, shown, payment.verdict.value, payment.refund_key, extra=fields)
 
 
-def _about(reference: str | None) -> dict[str, str]:
+def _details(reference: str | None) -> dict[str, str]:
     return {} if reference is None else {"reference": reference}

@@ -128,7 +128,7 @@ def retry_on_the_page(page: Page, shop: OpenShop, shoot: Shoot) -> None:
     expect(letter).to_contain_text(f"Order {shop.dead}")
     expect(letter).to_contain_text("PlaceIsBroken: the place of the cracked bowl is broken")
     page.goto(f"/operator?order={shop.dead}")
-    expect(page.locator("#explained")).to_contain_text("it is buried")
+    expect(page.locator("#explained")).to_contain_text("it is a dead letter")
     shoot(page, "operator")
     page.get_by_role("button", name="Mend the place of Cracked bowl").click()
     page.get_by_role("button", name=f"Retry order {shop.dead}").click()

@@ -222,7 +222,7 @@ def test_what_is_wrong_is_told_at_the_call(shop: Shop) -> None:
             shop.expiry.enqueue("42", timeout=-1, session=session)
         with pytest.raises(InvalidDeadline):
             shop.expiry.enqueue_many([("42", datetime(2030, 1, 31))], session=session)  # noqa: DTZ001
-        with pytest.raises(TypeError, match="accepted is an SQLAlchemy Session, scoped_session or Connection"):
+        with pytest.raises(TypeError, match="is not an SQLAlchemy Session, scoped_session or Connection"):
             shop.expiry.enqueue("42", session="session")  # type: ignore[arg-type]
         session.commit()
     assert shop.schedule_as_dict() == {}

@@ -127,7 +127,7 @@ class TestDatabase:
         monkeypatch.setattr(examining, "entry_points", lambda group: [])
         found = {finding.name: finding for finding in examine(Patient(shop.expiry)).findings}
         assert found["database.table"].severity is Severity.ERROR
-        assert "ORDERS_TABLE is 'orders', and the database has no such table" in found["database.table"].found
+        assert "ORDERS_TABLE is 'orders', but the database has no such table" in found["database.table"].found
 
     @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
     def test_it_takes_no_writes(self, shop: Shop) -> None:

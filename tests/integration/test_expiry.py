@@ -155,7 +155,7 @@ def test_an_order_that_kills_its_process_is_buried_untouched(shop: Shop) -> None
     shop.redis.hset("{orders}:attempts", "42", shop.settings.max_attempts)  # each was started, none came to an end
     store = Failing(shop)
     claim = shop.schedule.claim(10)
-    with pytest.raises(ExpiryFailed, match="none of 10 attempts came to an end"):
+    with pytest.raises(ExpiryFailed, match="none of 10 attempts finished"):
         with_store(shop, store).expire(["42", "43"], claim.lease)
     assert store.calls == [["43"]]
     assert shop.redis.hkeys("{orders}:dead") == [b"42"]
@@ -201,7 +201,7 @@ def test_a_refused_statement_is_the_orders_fault(shop: Shop) -> None:
     store = shop.open_store()
 
     def refuse(order_ids: Sequence[str]) -> Mapping[str, Verdict]:
-        raise StoreError("the database refused: value too long")
+        raise StoreError("the database rejected the statement: value too long")
 
     store.expire = refuse  # type: ignore[method-assign]
     claim = shop.schedule.claim(10)

@@ -48,14 +48,14 @@ def test_each_order_that_fails_has_a_line_with_its_reason(shop: Shop, caplog: py
         # then it says when it is tried again, and why
         [retried] = told(caplog, "retried")
         assert retried.getMessage() == (
-            "attempt 1 of 2 at the order 7 failed, the next is in 1.0 s: ValueError: no stock at http://shop:***@stock/"
+            "attempt 1 of 2 for order 7 failed, the next one is in 1.0 s: ValueError: no stock at http://shop:***@stock/"
         )
         assert (retried.order_ids, retried.attempt, retried.levelname) == (["7"], 1, "WARNING")
         # and when it fails for the last time, that it is buried
         shop.redis.zadd("orders", {"7": 1.0})
         expire(shop)
     [buried] = told(caplog, "buried")
-    assert buried.getMessage().startswith("buried the order 7 after attempt 2 of 2: ValueError: no stock")
+    assert buried.getMessage().startswith("buried order 7 after attempt 2 of 2: ValueError: no stock")
     assert (buried.order_ids, buried.levelname) == (["7"], "ERROR")
     # and each line names the lease that the others have
     [attempt] = [record for record in told(caplog, "attempt") if record.outcomes == {"buried": 1}]
@@ -77,7 +77,7 @@ def test_money_that_is_late_has_a_line_once_it_is_committed(shop: Shop, caplog: 
         assert shop.expiry.pay("42", reference="ch_1") == payment
     [late] = told(caplog, "late_payment")
     assert late.getMessage() == (
-        f"a payment of the order 42 is too_late: refund it with the idempotency key {payment.refund_key}"
+        f"payment for order 42 is too_late: refund it with the idempotency key {payment.refund_key}"
     )
     assert (late.order_ids, late.reference, late.refund_key) == (["42"], "ch_1", payment.refund_key)
 

@@ -220,7 +220,7 @@ def test_a_payment_for_no_order_changes_nothing(shop: Shop) -> None:
     shop.expiry.enqueue(7, timeout=60)  # placed in a transaction that is not committed yet
     assert shop.expiry.pay(7) == Payment("7", PaymentVerdict.NOT_FOUND)
     assert shop.score("7") is not None
-    with pytest.raises(InvalidOrderId, match="'abc' is no number"):
+    with pytest.raises(InvalidOrderId, match="'abc' is not a number"):
         shop.expiry.pay("abc")
     assert shop.events("7") == []
 

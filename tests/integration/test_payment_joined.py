@@ -264,5 +264,5 @@ def test_a_deadlock_in_the_callers_transaction_is_told_as_one(shop: Shop) -> Non
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_is_no_session_is_refused(shop: Shop) -> None:
     shop.create()
-    with pytest.raises(TypeError, match="accepted is an SQLAlchemy Session, scoped_session or Connection"):
+    with pytest.raises(TypeError, match="is not an SQLAlchemy Session, scoped_session or Connection"):
         shop.expiry.pay("42", session="session")  # type: ignore[arg-type]

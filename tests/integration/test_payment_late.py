@@ -120,7 +120,7 @@ def test_a_payment_that_was_refused_stays_refused(shop: Shop) -> None:
 def test_reviving_needs_the_outbox(shop: Shop) -> None:
     shop.create(events=False)
     shop.hooks.on_late_payment(take_again(shop))
-    with pytest.raises(SchemaError, match="'order_events', and the database has no such table"):
+    with pytest.raises(SchemaError, match="'order_events', but the database has no such table"):
         shop.expiry.pay("42")
 
 

@@ -145,7 +145,7 @@ def test_explain_an_order_through_its_life(shop: Shop) -> None:
     claim = shop.schedule.claim(1)
     known = explained(shop)
     assert known.leased_until == datetime.fromtimestamp(claim.lease, UTC)
-    assert known.next.startswith("a worker has it or is about to")
+    assert known.next.startswith("a worker has it, or will get it soon")
 
     shop.expiry.expire(["42"], claim.lease)
     known = explained(shop)
@@ -170,7 +170,7 @@ def test_explain_an_order_that_fails(shop: Shop) -> None:
     known = explained(shop)
     assert known.dead_letter
     assert known.dead_letter["attempts"] == 10
-    assert known.next.startswith("nothing: it is buried")
+    assert known.next.startswith("nothing: it is a dead letter")
     json.dumps(known.as_json())
 
 
@@ -178,15 +178,15 @@ def test_explain_what_reconciling_will_find_and_what_is_paid(shop: Shop) -> None
     shop.create()
     shop.place("42", due=-60, enqueue=False)
     shop.place("paid", status="paid")
-    assert explained(shop).next == "reconciling finds it, because it is pending and not scheduled"
-    assert explained(shop, "paid").next == "a worker finds it paid, and takes it out of the schedule"
+    assert explained(shop).next == "reconcile schedules it, because it is pending but not scheduled"
+    assert explained(shop, "paid").next == "a worker finds that it is paid, and removes it from the schedule"
 
 
 def test_explain_an_id_that_cannot_be(shop: Shop) -> None:
     shop.create("integer")
     shop.redis.zadd("orders", {"abc": "inf"})
     known = explained(shop, "abc")
-    assert known.next.startswith("the order id 'abc' is no number")
+    assert known.next.startswith("the order id 'abc' is not a number")
     assert known.scheduled is None  # no date can say when
 
 

@@ -206,7 +206,7 @@ def test_a_pending_row_without_a_deadline_is_invalid(shop: Shop) -> None:
         connection.execute(sa.text("CREATE TABLE orders (id INTEGER, status VARCHAR(9), expires_at TIMESTAMP)"))
         connection.execute(sa.text("INSERT INTO orders VALUES (42, 'pending', NULL)"))
     verdict = shop.store.expire(["42"])["42"]
-    assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, "the row is pending, and its expires_at is NULL")
+    assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, "the row is pending, but its expires_at is NULL")
 
 
 def test_the_shops_own_names_words_and_types_are_used(
@@ -244,8 +244,8 @@ def test_the_shops_own_names_words_and_types_are_used(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"table": "nope"}, "ORDERS_TABLE is 'nope', and the database has no such table"),
-        ({"id_column": "nr"}, "ORDERS_ID_COLUMN is 'nr', and the table 'orders' has no such column; it has expires_at"),
+        ({"table": "nope"}, "ORDERS_TABLE is 'nope', but the database has no such table"),
+        ({"id_column": "nr"}, "ORDERS_ID_COLUMN is 'nr', but the table 'orders' has no such column: it has expires_at"),
         ({"deadline_column": "status", "status_column": "expires_at"}, "ORDERS_DEADLINE_COLUMN is 'status', of type"),
         ({"id_column": "expires_at", "deadline_column": "id"}, "ORDERS_DEADLINE_COLUMN is 'id'"),
         ({"status_column": "id", "id_column": "status", "paid": "x" * 40}, None),
@@ -275,12 +275,12 @@ def test_a_status_column_of_numbers_takes_numbers(shop: Shop) -> None:
 def test_a_deadline_as_a_number_is_refused(shop: Shop) -> None:
     with shop.engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE orders (id FLOAT, status VARCHAR(9), expires_at INTEGER)"))
-    with pytest.raises(SchemaError, match="'expires_at', of type INTEGER: accepted is a date and time"):
+    with pytest.raises(SchemaError, match="'expires_at', of type INTEGER: it must be a date and time column"):
         shop.store.check()
     with shop.engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE orders"))
         connection.execute(sa.text("CREATE TABLE orders (id FLOAT, status VARCHAR(9), expires_at TIMESTAMP)"))
-    with pytest.raises(SchemaError, match="accepted are text, integers and UUIDs"):
+    with pytest.raises(SchemaError, match="it must be a text, integer or UUID column"):
         shop.store.check()
 
 
@@ -410,7 +410,7 @@ def test_data_that_the_database_refuses_is_not_an_outage(shop: Shop) -> None:
             )
         )
         connection.execute(sa.text("INSERT INTO orders VALUES (42, 'pending', '2020-01-01 00:00:00')"))
-    with pytest.raises(StoreError, match="refused") as caught:
+    with pytest.raises(StoreError, match="rejected the statement") as caught:
         shop.store.expire(["42"])
     assert not isinstance(caught.value, StoreUnavailable)
     assert shop.status(42) == "pending"

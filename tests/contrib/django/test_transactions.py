@@ -247,7 +247,7 @@ def test_a_hook_that_fails_undoes_what_it_has_written_and_the_expiry(project: Pr
 
     project.hooks.on_expire(fail)
     order = project.place(expiry)
-    with pytest.raises(ExpiryFailed, match="refused") as caught:
+    with pytest.raises(ExpiryFailed, match="rejected the statement") as caught:
         claim_and_expire(expiry)
     assert isinstance(caught.value.__cause__, StoreError)
     assert isinstance(caught.value.__cause__.__cause__, IntegrityError)

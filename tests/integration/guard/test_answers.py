@@ -60,7 +60,7 @@ def test_explain_tells_that_the_guard_is_asked_again(shop: Shop, gateway: Gatewa
     shop.place("42")
     shop.claim_and_expire()
     explanation = shop.expiry.explain("42")
-    assert explanation.next == "the guard is asked again: for time 2 of 10"
+    assert explanation.next == "the guard is asked again: try 2 of 10"
     assert explanation.next_at == explanation.scheduled
     assert explanation.last_error == "the guard does not know yet"
     assert (explanation.attempts, explanation.leased_until) == (0, None)
@@ -95,7 +95,7 @@ def test_or_it_is_expired_if_the_shop_wants_that(
         time_passes(shop)
     assert shop.claim_and_expire() == {"expired": 1}
     assert (shop.status("42"), shop.kinds("42"), shop.score("42")) == ("expired", ["expired"], None)
-    assert "the guard was asked 3 times about 42" in caplog.text
+    assert "the guard answered unknown 3 times for order 42" in caplog.text
     assert shop.redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
 
 

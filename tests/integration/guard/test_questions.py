@@ -99,7 +99,7 @@ def test_an_order_that_kills_its_process_is_buried_without_asking(shop: Shop, ga
     shop = guarded(shop, gateway)
     shop.place("42")
     shop.redis.hset("{orders}:attempts", "42", shop.settings.max_attempts)
-    with pytest.raises(ExpiryFailed, match="none of 10 attempts came to an end"):
+    with pytest.raises(ExpiryFailed, match="none of 10 attempts finished"):
         shop.claim_and_expire()
     assert gateway.asked == {}
 

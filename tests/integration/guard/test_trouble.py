@@ -261,7 +261,7 @@ def test_questions_stop_after_half_a_lease(shop: Shop, gateway: Gateway) -> None
     assert shop.claim_and_expire() == {"expired": 5, "postponed": 3}
     # then the others are asked about by the next attempt, and it does not count against them
     assert gateway.asked == dict.fromkeys(numbered(5), 1)
-    assert noted(shop, "007") == {"error": "the guard took too long for the others"}
+    assert noted(shop, "007") == {"error": "the guard is not asked: it took too long for other orders"}
     assert shop.redis.exists("{orders}:attempts") == 0
     assert wait_of(shop, "007") == pytest.approx(1, abs=0.5)
     time_passes(shop)
