@@ -22,7 +22,7 @@ from orders.expiry import Explanation, OrderExpiry
 from orders.ids import OrderId
 from orders.process import current
 from orders.schedule import NOT_REMOVED, AsyncSchedule, CommitQueue
-from orders.store import Payment, PaymentVerdict, State, after_commit, awaited
+from orders.store import Payment, State, after_commit, awaited
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -136,7 +136,7 @@ async def pay(order_id: OrderId, *, reference: str | None = None, session: Async
         return await asyncio.to_thread(expiry.pay, order_id, reference=reference)
     change = partial(expiry.store.pay, ids.parse(order_id), reference=reference)
     payment = await _run_sync(session, lambda sync: change(session=sync))
-    if payment.verdict is not PaymentVerdict.NOT_FOUND:
+    if payment.is_final:
         queue = await _queue(expiry)
         await _follow(session, partial(queue.remove, payment.order_id))
     return payment

@@ -23,7 +23,7 @@ from orders.expiry.reconcile import Reconciled, reconcile
 from orders.hooks import Answer, EventHook, Hooks
 from orders.ids import OrderId
 from orders.schedule import NOT_REMOVED, NOT_SCHEDULED, Lease, Outages, Schedule, connect_schedule
-from orders.store import Joined, OrderStore, Payment, PaymentVerdict, SqlStore, State, Transactions, without_conflict
+from orders.store import Joined, OrderStore, Payment, SqlStore, State, Transactions, without_conflict
 
 T = TypeVar("T")
 
@@ -143,7 +143,7 @@ class OrderExpiry:
         """Mark an order as paid if it is pending; see `orders.pay`."""
         pay = partial(self.store.pay, ids.parse(order_id), reference=reference, session=session)
         payment = self._run_for(session)(pay)
-        if payment.verdict is not PaymentVerdict.NOT_FOUND:
+        if payment.is_final:
             self._settled(payment.order_id, session)
         return payment
 

@@ -96,12 +96,19 @@ class Payment:
     """The idempotency key for the refund, if one is due. Repeated callbacks get the same key."""
     was_revived: bool = False
     """Whether the order was expired and the shop's ``@orders.on_late_payment`` revived it."""
+    is_pending: bool = False
+    """Whether the order is still pending: this payment had been refused before the shop reopened the order."""
 
     @property
     def is_accepted(self) -> bool:
         """Whether the order is paid by this payment, now or before."""
         paid = {PaymentVerdict.ACCEPTED, PaymentVerdict.DUPLICATE}
         return self.verdict in paid and self.refund_key is None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the order's row is in a final state, so that nothing is left to schedule."""
+        return self.verdict is not PaymentVerdict.NOT_FOUND and not self.is_pending
 
 
 @dataclass(frozen=True, slots=True)

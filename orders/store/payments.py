@@ -78,7 +78,8 @@ class Money:
         verdict = self._verdict(state, is_cancelled=is_cancelled)
         ended_unpaid = state in {State.EXPIRED, State.PENDING, State.OVERDUE} or is_cancelled
         is_due = self.was_refused or (not self.was_accepted and (ended_unpaid or self._is_another))
-        return Payment(self.order_id, verdict, self.refund_key if is_due else None)
+        is_pending = state in {State.PENDING, State.OVERDUE}
+        return Payment(self.order_id, verdict, self.refund_key if is_due else None, is_pending=is_pending)
 
     def _verdict(self, state: State, *, is_cancelled: bool) -> PaymentVerdict:
         was_paid = state is State.PAID or (state is State.CLOSED and self.accepted is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -115,6 +116,26 @@ def test_a_payment_that_was_refused_stays_refused(shop: Shop) -> None:
     assert shop.expiry.pay("42", reference="ch_2").verdict is ACCEPTED
     assert shop.expiry.pay("42", reference="ch_1") == Payment("42", DUPLICATE, late.refund_key)
     assert left_over(shop) == 4
+
+
+@pytest.mark.parametrize("joins", [False, True], ids=["own", "joined"])
+def test_a_refused_payment_that_comes_again_leaves_a_reopened_order_scheduled(shop: Shop, joins: bool) -> None:
+    # given an order whose payment was refused, and that the shop has opened again
+    shop.create()
+    shop.place("42")
+    shop.claim_and_expire()
+    refused = shop.expiry.pay("42", reference="ch_1")
+    shop.change("42", status="pending")
+    shop.expiry.enqueue("42", timeout=3600)
+    # when the callback comes again
+    with shop.adapter.transaction(shop.engine) if joins else nullcontext(dict[str, Any]()) as joined:
+        again = shop.expiry.pay("42", reference="ch_1", **joined)
+    # then the order waits for another payment until its new deadline
+    assert (again.verdict, again.refund_key, again.is_pending) == (TOO_LATE, refused.refund_key, True)
+    assert shop.status("42") == "pending"
+    assert shop.score("42") is not None
+    assert shop.expiry.pay("42", reference="ch_2").is_accepted
+    assert shop.score("42") is None
 
 
 def test_reviving_needs_the_outbox(shop: Shop) -> None:

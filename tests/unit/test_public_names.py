@@ -71,7 +71,7 @@ MEMBERS = {
     """,
     "orders.Hooks": "on_expire on_late_payment guard on_event deadline_rule",
     "orders.Settings": "of score_offset",
-    "orders.Payment": "order_id verdict refund_key was_revived is_accepted",
+    "orders.Payment": "order_id verdict refund_key was_revived is_pending is_accepted is_final",
     "orders.Event": "id order_id kind at data delivered_at refusals error",
     "orders.embedded.EmbeddedRedis": "url pid start stop",
     "orders.contrib.flask.Orders": """

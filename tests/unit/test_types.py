@@ -107,6 +107,8 @@ def pin_results(payment: orders.Payment, event: orders.Event, explanation: order
     assert_type(payment.refund_key, str | None)
     assert_type(payment.was_revived, bool)
     assert_type(payment.is_accepted, bool)
+    assert_type(payment.is_pending, bool)
+    assert_type(payment.is_final, bool)
     assert_type(event.order_id, str)
     assert_type(event.kind, orders.EventKind)
     assert_type(event.at, datetime)
