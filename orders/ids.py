@@ -7,7 +7,8 @@ be moved and removed. They are nobody's order, and `parse` refuses them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from uuid import UUID
 
 from orders.errors import InvalidOrderId
@@ -47,6 +48,16 @@ def decode(member: bytes) -> str:
 def encode(member: str) -> bytes:
     """Return the bytes of a member: what `decode` was given."""
     return member.encode("utf-8", "surrogateescape")
+
+
+def decode_all(members: Iterable[bytes]) -> Iterator[str]:
+    """Do the same as `decode` for many, without a call of Python's for each."""
+    return map(bytes.decode, members, repeat("utf-8"), repeat("surrogateescape"))
+
+
+def encode_all(members: Iterable[str]) -> Iterator[bytes]:
+    """Do the same as `encode` for many, without a call of Python's for each."""
+    return map(str.encode, members, repeat("utf-8"), repeat("surrogateescape"))
 
 
 def printable(member: str) -> str:

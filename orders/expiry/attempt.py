@@ -16,6 +16,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeAlias
 
 from orders import ids, tracing
@@ -113,7 +114,7 @@ class Attempt:
         self._order_ids = order_ids
         numbers = self._schedule.start(self._lease, order_ids, only_new=only_new)
         self.tried_before = frozenset(order_id for order_id, number in numbers.items() if number == TRIED_BEFORE)
-        self._results = {order_id: Result(number) for order_id, number in numbers.items() if number != TRIED_BEFORE}
+        self._results = {order_id: Result(number) for order_id, number in numbers.items() if number > 0}
 
     def run(self) -> None:
         """Do the steps after `start`; `end` returns the result.
@@ -143,7 +144,8 @@ class Attempt:
                 jitter=self._jitter,
             )
             self._ends = dispositions.ends
-            self._failed = {order_id: result for order_id, result in self._results.items() if self._has_failed(result)}
+            if len(dispositions.settled) < len(self._results):
+                self._failed = {id_: result for id_, result in self._results.items() if self._has_failed(result)}
             dispositions.apply(self._schedule, self._lease)
             log(dispositions, self._lease, limit)
             if logger.isEnabledFor(logging.INFO):
@@ -167,11 +169,11 @@ class Attempt:
             logger.info("expire %s lease=%r ids=%s", report, self._lease, named, extra=fields)
 
     def _report(self, order_ids: Sequence[str]) -> dict[str, int]:
-        report: dict[str, int] = {}
-        for order_id in order_ids:
-            for end in self._ends.get(order_id, STALE):
-                report[end] = report.get(end, 0) + 1
-        return report
+        report: Counter[str] = Counter()
+        for ends, number in Counter(map(self._ends.get, order_ids, repeat(STALE))).items():
+            for end in ends:
+                report[end] += number
+        return dict(report)
 
     def _ask(self, guard: Guard, order_ids: Sequence[str]) -> None:
         """Ask the guard about orders that are pending and due, and apply its answers in the store."""

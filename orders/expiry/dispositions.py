@@ -61,8 +61,10 @@ def backoff(number: int) -> float:
     return min(BACKOFF * 2.0 ** min(number - 1, 30), MAX_BACKOFF)
 
 
-FINAL = {outcome: (outcome.value,) for outcome in (Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED)}
-"""Outcomes after which an order is settled, and how the attempt is reported to have ended for it."""
+FINAL = (Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED)
+"""Outcomes after which an order is settled. (A tuple: to look for an enum in it takes no call of Python's.)"""
+
+_EXPIRED = (Outcome.EXPIRED.value,)
 
 
 class Result:
@@ -177,9 +179,10 @@ class _Planner:
         verdict = result.verdict
         if verdict and verdict.outcome in FINAL:
             self.planned.settled.append(order_id)
-            if verdict.outcome is Outcome.EXPIRED:
-                self.planned.late_by.append(-verdict.wait)
-            return FINAL[verdict.outcome]
+            if verdict.outcome is not Outcome.EXPIRED:
+                return (verdict.outcome.value,)
+            self.planned.late_by.append(-verdict.wait)
+            return _EXPIRED
         if result.answer is Answer.UNKNOWN:
             return (self._ask_again(order_id, result),)
         number, limit = result.number, self._settings.max_attempts

@@ -124,7 +124,7 @@ class Scripts:
 
     def members(self, order_ids: Iterable[str]) -> list[Any]:
         """Return the arguments for ids."""
-        return list(map(ids.encode, order_ids))
+        return list(ids.encode_all(order_ids))
 
 
 class ScriptRunner:

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from orders import ids
@@ -85,9 +85,9 @@ class Schedule(Inspection):
             lease=float(token),
             lease_ends=float(token) + offset,
             claimed=[
-                Claimed(ids.decode(member), float(score) + offset, int(started or 0))
-                for member, score, started in zip(
-                    found[::2], found[1::2], attempts or [0] * (len(found) // 2), strict=True
+                Claimed(order_id, float(score) + offset, int(started) if started else 0)
+                for order_id, score, started in zip(
+                    ids.decode_all(found[::2]), found[1::2], attempts or repeat(None), strict=False
                 )
             ],
         )
@@ -102,13 +102,16 @@ class Schedule(Inspection):
         """
         started: dict[str, int] = {}
         for chunk in chunks(order_ids):
-            numbers = self._run("start", [repr(lease), int(only_new), *map(ids.encode, chunk)]) or [1] * len(chunk)
-            started.update((order_id, number) for order_id, number in zip(chunk, numbers, strict=True) if number)
+            numbers = self._run("start", [repr(lease), int(only_new), *ids.encode_all(chunk)])
+            if numbers:
+                started.update((order_id, number) for order_id, number in zip(chunk, numbers, strict=True) if number)
+            else:  # the first attempt at each
+                started.update(dict.fromkeys(chunk, 1))
         return started
 
     def settle(self, lease: float, order_ids: Iterable[str], counts: Counts = NOTHING) -> int:
         """Settle ids that are still leased; return how many. The counters are increased in any case."""
-        return self._end("settle", lease, zip(map(ids.encode, order_ids), strict=False), counts)
+        return self._end("settle", lease, zip(ids.encode_all(order_ids), strict=False), counts)
 
     def reschedule(self, lease: float, moves: Iterable[Move], counts: Counts = NOTHING) -> int:
         """Give ids that are still leased another score; return how many. The counters are increased in any case."""

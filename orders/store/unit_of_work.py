@@ -181,9 +181,10 @@ class UnitOfWork:
         """Return the ids as the id column holds them, and the verdicts on those that it cannot hold."""
         keys: dict[str, Any] = {}
         verdicts: dict[str, Verdict] = {}
+        key_of = self.tables.key
         for order_id in order_ids:
             try:
-                keys[order_id] = self.tables.key(order_id)
+                keys[order_id] = key_of(order_id)
             except InvalidOrderId as error:
                 verdicts[order_id] = Verdict(Outcome.INVALID, reason=str(error))
         return keys, verdicts

@@ -66,7 +66,7 @@ def check_dead(patient: Patient) -> Iterator[Finding]:
     reasons = Counter(str(letter["reason"])[:120] for _, letter in islice(schedule.dead(), SAMPLE))
     [(reason, number)] = reasons.most_common(1)
     found = f"dead letters: {dead:,}; most common reason ({number:,} of {reasons.total():,}): {reason}"
-    advice = "Fix the cause, then run `orders dead retry --all`. `orders dead list` shows them."
+    advice = "Fix the cause, then run `orders dead requeue --all`. `orders dead list` shows them."
     yield warning("schedule.dead", found, advice)
 
 
