@@ -194,7 +194,7 @@ class Orders:
         return self.current().explain(order_id)
 
     def on_expire(self, function: ExpireHookT) -> ExpireHookT:
-        """Register a hook that runs in the transaction that expires orders, as ``db.session``; see `orders.on_expire`."""
+        """Register a hook that runs in the transaction that expires orders; see `orders.on_expire`."""
         return self._registered(self._hooks.on_expire(function))
 
     def on_late_payment(self, function: LatePaymentHookT) -> LatePaymentHookT:
