@@ -1,1 +1,1 @@
-"""Worked examples: each runs by itself, ``python -m examples.<name>``."""
+"""Worked examples. Run one with ``python -m examples.<name>``."""

@@ -1,1 +1,1 @@
-"""A shop at the deadline: stock, coupons and money, on an embedded Redis, SQLite and real Celery processes."""
+"""A shop with stock, coupons and payments, on an embedded Redis, SQLite and real Celery processes."""

@@ -1,4 +1,4 @@
-"""``python -m examples.money_and_stock``: plays the shop, tells what happened, and checks the books."""
+"""``python -m examples.money_and_stock``: runs the shop, prints what happens, and checks the books."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 SETTINGS = {
     "ORDERS_HOOKS": "examples.money_and_stock.shop_hooks",
-    # The table of orders, in the shop's own words
+    # The shop's own names for the table, its columns and the states
     "ORDERS_TABLE": "purchases",
     "ORDERS_ID_COLUMN": "number",
     "ORDERS_STATUS_COLUMN": "state",
@@ -34,18 +34,18 @@ SETTINGS = {
     "ORDERS_PENDING": AWAITING_PAYMENT,
     "ORDERS_PAID": PAID,
     "ORDERS_EXPIRED": LAPSED,
-    # Everything in seconds, because nobody wants to watch for half an hour
+    # Short times, so that the example takes seconds
     "ORDERS_SWEEP_INTERVAL": "1",
     "ORDERS_EVENTS_INTERVAL": "1",
     "ORDERS_GUARD_TIMEOUT": "3",
 }
 
 START_TIMEOUT = 60.0
-"""Seconds in which the worker must have swept for the first time."""
+"""The first sweep must be done within this many seconds."""
 
 
 def main() -> int:
-    """Play the shop; return the exit status."""
+    """Run the shop; return the exit status."""
     logging.basicConfig(stream=sys.stdout, format="         └ %(message)s")
     logging.getLogger("examples").setLevel(logging.INFO)
     with ExitStack() as stack:
@@ -68,7 +68,7 @@ def main() -> int:
 
 def _set_environment(folder: Path, bank: FakeGateway, redis: EmbeddedRedis) -> None:
     for name in [name for name in os.environ if name.startswith("ORDERS_")]:
-        del os.environ[name]  # the example is the same everywhere
+        del os.environ[name]  # so that the example does not depend on the environment
     servers = {"ORDERS_REDIS_URL": redis.url, "ORDERS_DATABASE_URL": f"sqlite:///{folder / 'shop.db'}"}
     os.environ.update({**SETTINGS, **servers, ADDRESS: bank.address})
 
@@ -83,7 +83,7 @@ def _open_shop() -> None:
 
 @contextmanager
 def _celery(folder: Path) -> Iterator[None]:
-    """Run a worker and beat, once the first sweep is done."""
+    """Run a worker and beat in the block, which begins after the first sweep."""
     children = [
         processes.celery(f"{name} {options} --loglevel=INFO", settings={}, log=folder / f"{name}.log", folder=ROOT)
         for name, options in {"worker": "--concurrency=2", "beat": ""}.items()

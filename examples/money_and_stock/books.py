@@ -1,4 +1,4 @@
-"""The audit at the end: does everything that was there before add up with what is there now?"""
+"""The audit at the end: checks that stock, coupons, money, events and mails add up."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from examples.money_and_stock.shop_hooks import MAILS
 from orders import Event
 
 IN_TIME = 10.0
-"""Seconds after an event in which its mail must have been written."""
+"""The mail about an event must be written within this many seconds."""
 
 IS_PAID = Purchase.state == PAID
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sum, and whether it is right."""
+    """One check of the audit, and whether it passed."""
 
     what: str
-    told: str
+    result: str
     is_right: bool
 
 
 def audit(session: Session, bank: FakeGateway, events: list[Event]) -> list[Line]:
-    """Return the books."""
+    """Return the lines of the audit."""
     return [
         _orders(session),
         *_stock(session),
@@ -44,8 +44,8 @@ def audit(session: Session, bank: FakeGateway, events: list[Event]) -> list[Line
 def _orders(session: Session) -> Line:
     states = {purchase.number: purchase.state for purchase in session.scalars(sa.select(Purchase))}
     right = [number for number, order in CAST.items() if states.get(number) == order.state]
-    told = f"{len(right)} of {len(states)} ended as their story says"
-    return Line("orders", told, set(right) == set(states) == set(CAST))
+    result = f"{len(right)} of {len(states)} ended as their story says"
+    return Line("orders", result, set(right) == set(states) == set(CAST))
 
 
 def _stock(session: Session) -> Iterator[Line]:
@@ -65,27 +65,27 @@ def _coupon(session: Session) -> Line:
 def _money(session: Session, bank: FakeGateway) -> Line:
     earned = session.execute(sa.select(sa.func.coalesce(sa.func.sum(Purchase.total), 0)).where(IS_PAID)).scalar_one()
     captured, refunded = bank.captured(), bank.refunded()
-    told = f"{_euros(captured)} captured = {_euros(earned)} of paid orders + {_euros(refunded)} refunded"
-    return Line("money", told, captured == earned + refunded)
+    result = f"{_euros(captured)} captured = {_euros(earned)} of paid orders + {_euros(refunded)} refunded"
+    return Line("money", result, captured == earned + refunded)
 
 
 def _refunds(bank: FakeGateway) -> Line:
     payments = len(set(bank.refunds.values()))
-    told = f"{payments} payments refunded = {len(bank.refunds)} refunds, in {bank.refund_requests} requests"
-    return Line("refunds", told, payments == len(bank.refunds) < bank.refund_requests)
+    result = f"{payments} payments refunded = {len(bank.refunds)} refunds, in {bank.refund_requests} requests"
+    return Line("refunds", result, payments == len(bank.refunds) < bank.refund_requests)
 
 
 def _events(session: Session, events: list[Event]) -> Iterator[Line]:
     handled = sorted(session.scalars(sa.select(HandledEvent.event_id)))
     mails = list(session.execute(sa.select(Mail.number, Mail.text).order_by(Mail.id)))
-    told = f"{len(events)} events = {len(handled)} handled = {len(mails)} mails, although each was delivered twice"
-    yield Line("events", told, handled == sorted(event.id for event in events) and len(mails) == len(handled))
+    result = f"{len(events)} events = {len(handled)} handled = {len(mails)} mails, although each was delivered twice"
+    yield Line("events", result, handled == sorted(event.id for event in events) and len(mails) == len(handled))
 
     expected = {number: [MAILS[kind] for kind in order.events] for number, order in CAST.items()}
     written = {number: [text for to, text in mails if to == number] for number in CAST}
     late = max((event.delivered_at - event.at).total_seconds() for event in events if event.delivered_at)
-    told = f"each customer has the right ones in the right order, the last one after {late:.1f} s"
-    yield Line("mails", told, written == expected and late < IN_TIME)
+    result = f"each customer has the right ones in the right order, the last one after {late:.1f} s"
+    yield Line("mails", result, written == expected and late < IN_TIME)
 
 
 def _euros(cents: int) -> str:

@@ -1,4 +1,4 @@
-"""Who orders what, and how it ends."""
+"""The customers' orders, and how each one must end."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ COUPON, DISCOUNT, USES = "WELCOME", 5_00, 3
 
 
 def opening_stock() -> list[Product | Coupon]:
-    """Return what the shop has when it opens."""
+    """Return the products and the coupon with which the shop opens."""
     products = [Product(name=name, price=PRICES[name], stock=STOCK[name]) for name in PRICES]
     return [*products, Coupon(code=COUPON, discount=DISCOUNT, uses_left=USES)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An order, and what must have become of it in the end."""
+    """An order, with its expected final state and events."""
 
     number: str
     story: str
@@ -33,7 +33,7 @@ class Order:
 
     @property
     def total(self) -> int:
-        """Its price, in cents."""
+        """The order's price, in cents."""
         return self.units * PRICES[self.product] - (DISCOUNT if self.coupon else 0)
 
 

@@ -1,4 +1,4 @@
-"""A payment gateway: what a shop calls over HTTP, and a small one that answers.
+"""A payment gateway: the shop's HTTP client, and a small fake server.
 
 ::
 
@@ -19,19 +19,19 @@ from threading import Thread
 from typing import Self, cast
 
 ADDRESS = "PAYMENT_GATEWAY"
-"""The environment variable that says where the gateway is: host and port."""
+"""The environment variable with the gateway's host and port."""
 
 TIMEOUT = 2.0
 """Seconds to wait for an answer: less than ``ORDERS_GUARD_TIMEOUT``."""
 
 
 def status(number: str) -> str:
-    """Return what the gateway knows of an order's payment."""
+    """Return the status of an order's payment."""
     return _request("GET", f"/orders/{number}")["status"]
 
 
 def refund(reference: str, *, key: str) -> None:
-    """Have the gateway pay a customer back. Safe to repeat with the same key."""
+    """Refund a payment. Safe to repeat with the same key."""
     _request("POST", f"/payments/{reference}/refund", {"Idempotency-Key": key})
 
 
@@ -50,7 +50,7 @@ def _request(method: str, path: str, headers: dict[str, str] | None = None) -> d
 
 @dataclass
 class Charge:
-    """Money of a customer."""
+    """A customer's payment."""
 
     number: str
     amount: int
@@ -59,7 +59,7 @@ class Charge:
 
 
 class FakeGateway(ThreadingHTTPServer):
-    """The gateway's side: what customers paid, and what was paid back. Serves while its context is open."""
+    """The gateway's server, with its charges and refunds. It serves while its context is open."""
 
     daemon_threads = True
 
@@ -71,7 +71,7 @@ class FakeGateway(ThreadingHTTPServer):
         """The reference of the refunded payment, by idempotency key."""
         self.refund_requests = 0
         self.asked: Counter[str] = Counter()
-        """How many times the shop has asked for an order's status."""
+        """How often the shop asked for an order's status."""
 
     def __enter__(self) -> Self:
         Thread(target=self.serve_forever, daemon=True).start()
@@ -87,17 +87,17 @@ class FakeGateway(ThreadingHTTPServer):
         return f"127.0.0.1:{self.server_port}"
 
     def charge(self, number: str, amount: int, status: str = "captured") -> str:
-        """Take a customer's money for an order; return the reference of the payment."""
+        """Charge a customer for an order; return the reference of the payment."""
         reference = f"pay-{len(self.charges) + 1}"
         self.charges[reference] = Charge(number, amount, status)
         return reference
 
     def captured(self) -> int:
-        """Return the cents that customers have paid."""
+        """Return what customers have paid, in cents."""
         return sum(charge.amount for charge in self.charges.values() if charge.status == "captured")
 
     def refunded(self) -> int:
-        """Return the cents that they got back."""
+        """Return what was refunded, in cents."""
         return sum(self.charges[reference].amount for reference in self.refunds.values())
 
 

@@ -1,4 +1,4 @@
-"""The shop's own tables, with names and words of its own. ``ORDERS_*`` tell the library about those of `Purchase`."""
+"""The shop's own tables. ``ORDERS_*`` give the library the table, columns and states of `Purchase`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PAID = "paid"
 LAPSED = "lapsed"
 CANCELLED = "cancelled"
 
-MOMENT = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-"""An instant in UTC. SQLite and MySQL give it back naive; MySQL's own DATETIME has whole seconds."""
+UTC_DATETIME = sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+"""A datetime in UTC. SQLite and MySQL return it naive. MySQL's default DATETIME has no fractions of a second."""
 
 
 class Base(DeclarativeBase):
@@ -22,7 +22,7 @@ class Base(DeclarativeBase):
 
 
 class Product(Base):
-    """What is sold, and how much of it is left."""
+    """A product, and how many are left."""
 
     __tablename__ = "products"
     __table_args__ = (sa.CheckConstraint("stock >= 0"),)
@@ -34,7 +34,7 @@ class Product(Base):
 
 
 class Coupon(Base):
-    """A discount that so many orders may use."""
+    """A discount for a limited number of orders."""
 
     __tablename__ = "coupons"
     __table_args__ = (sa.CheckConstraint("uses_left >= 0"),)
@@ -52,7 +52,7 @@ class Purchase(Base):
 
     number: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     state: Mapped[str] = mapped_column(sa.String(32), default=AWAITING_PAYMENT)
-    pay_until: Mapped[datetime] = mapped_column(MOMENT)
+    pay_until: Mapped[datetime] = mapped_column(UTC_DATETIME)
     """The deadline."""
     product: Mapped[str] = mapped_column(sa.ForeignKey("products.name"))
     units: Mapped[int]
@@ -62,33 +62,33 @@ class Purchase(Base):
 
 
 IS_AWAITED = Purchase.state == AWAITING_PAYMENT
-# For reconciling, which looks for overdue orders that the schedule lacks.
+# For reconciling, which finds overdue orders that are missing from the schedule.
 sa.Index("purchases_overdue", Purchase.pay_until, Purchase.number, sqlite_where=IS_AWAITED, postgresql_where=IS_AWAITED)
 
 
 class PaymentNotice(Base):
-    """A callback of the gateway, and what was decided about it."""
+    """A callback of the gateway, and the verdict on its payment."""
 
     __tablename__ = "payment_notices"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[str] = mapped_column(sa.String(64))
-    """Of the order. No foreign key: a notice may come before its order."""
+    """The order's number. Not a foreign key: the callback may arrive before the order is committed."""
     reference: Mapped[str] = mapped_column(sa.String(64))
     verdict: Mapped[str] = mapped_column(sa.String(16))
 
 
 class HandledEvent(Base):
-    """An event that was handled: its key is unique, so nothing is done twice."""
+    """An event that was handled. Its key is unique, so no event is handled twice."""
 
     __tablename__ = "handled_events"
 
     event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    handled_at: Mapped[datetime] = mapped_column(MOMENT)
+    handled_at: Mapped[datetime] = mapped_column(UTC_DATETIME)
 
 
 class Mail(Base):
-    """A mail, for the shop's mailer to send."""
+    """A mail that the shop's mailer sends."""
 
     __tablename__ = "mails"
 

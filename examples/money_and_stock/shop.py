@@ -1,4 +1,4 @@
-"""The shop, as a web application would have it: checkout, order page, cancellation, payment callback."""
+"""The shop's use cases, as in a web application: checkout, order page, cancellation, payment callback."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def check_out(number: str, product: str, *, units: int = 1, coupon: str | None =
     """Place an order and schedule its expiry.
 
     Raises:
-        NotAvailable: it was not placed.
+        NotAvailable: there is not enough stock, or the coupon is used up. The order is not placed.
     """
     pay_until = place(number, product, units=units, coupon=coupon, channel=channel)
     try:
         orders.enqueue(number, expires_at=pay_until)  # after the commit
     except orders.ScheduleError:
-        logger.exception("%s is placed, but not scheduled: reconciling finds it once it is overdue", number)
+        logger.exception("%s is placed but not scheduled: reconcile picks it up once it is overdue", number)
 
 
 def place(number: str, product: str, *, units: int, coupon: str | None, channel: str) -> datetime:
-    """Take stock and coupon and write the order, in one transaction; return its deadline."""
+    """Take the stock and the coupon and insert the order, in one transaction; return its deadline."""
     pay_until = orders.deadline(number, context={"channel": channel})
     with transaction() as session:
         if not stock.take(session, product, units, coupon):
@@ -50,38 +50,38 @@ def place(number: str, product: str, *, units: int, coupon: str | None, channel:
 
 
 def order_page(number: str) -> orders.State:
-    """Return what the order page shows: never an order that is overdue and still seems to wait for its payment."""
-    return orders.check(number)  # in no transaction of ours: it may ask the gateway
+    """Return the state for the order page, which must not show an overdue order as awaiting payment."""
+    return orders.check(number)  # outside any transaction of ours, because it may ask the gateway
 
 
 def give_more_time(number: str, seconds: float) -> bool:
-    """Give a customer more time to pay; tell whether the order was still waiting."""
+    """Give a customer more time to pay; return whether the order was still pending."""
     return orders.extend(number, timeout=seconds)
 
 
 def cancel(number: str) -> bool:
-    """Cancel an order that is not paid, and give back what it took; tell whether it was still waiting."""
+    """Cancel an unpaid order and return its stock and coupon; return whether it was still pending."""
     cancelling = sa.update(Purchase).where(Purchase.number == number, IS_AWAITED).values(state=CANCELLED)
     with transaction() as session:
         cancelled = changes_a_row(session, cancelling)
         if cancelled:
             stock.give_back(session, [number])
     if cancelled:
-        orders.remove(number)  # saves the workers a look
+        orders.remove(number)  # saves the workers a query at the deadline
     return cancelled
 
 
 def payment_callback(number: str, reference: str) -> HTTPStatus:
-    """Answer the gateway, which says that an order was paid, perhaps for the second time or too late.
+    """Handle the gateway's callback about a payment, which may be the second one for its order, or too late.
 
-    The gateway repeats its callback until the answer is 200.
+    The gateway repeats the callback until the answer is 200.
     """
     with transaction() as session:
         payment = orders.pay(number, reference=reference, session=session)
         session.add(PaymentNotice(number=number, reference=reference, verdict=payment.verdict.value))
 
-    # From here on the verdict is committed. If this process dies before the refund, the gateway repeats its callback:
-    # the verdict is the same then, and the same refund key makes the gateway refund once.
+    # The verdict is committed now. If this process dies before the refund, the gateway repeats the callback. It gets
+    # the same verdict and the same refund key, so the gateway refunds once.
     if payment.refund_key:
         gateway.refund(reference, key=payment.refund_key)
 

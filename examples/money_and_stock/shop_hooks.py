@@ -1,4 +1,4 @@
-"""What the shop adds to the library: found through ``ORDERS_HOOKS``, by the web application and by the workers."""
+"""The shop's hooks. The web application and the workers load this module through ``ORDERS_HOOKS``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from examples.money_and_stock.models import HandledEvent, Mail, Purchase
 from orders import Answer, Event, EventKind
 
 SECONDS_TO_PAY = {"flash_sale": 3, "shop": 6}
-"""By channel. A real shop would say minutes."""
+"""By channel. A real shop would give minutes."""
 
 MAILS = {
     EventKind.PAID: "Thank you, your order is paid.",
@@ -28,13 +28,13 @@ MAILS = {
 
 @orders.deadline_rule
 def time_to_pay(_: str, context: Mapping[str, Any]) -> float | None:
-    """Return the seconds that a customer of this channel has; None for ``ORDERS_TIMEOUT``."""
+    """Return the seconds to pay in this channel; None for ``ORDERS_TIMEOUT``."""
     return SECONDS_TO_PAY.get(context.get("channel", ""))
 
 
 @orders.guard
 def ask_the_gateway(number: str) -> Answer:
-    """Ask whether an order was paid although nobody told us. If this raises, it is asked again later."""
+    """Ask the gateway whether an order was paid without a callback. If this raises, it is called again later."""
     match gateway.status(number):
         case "captured":
             return Answer.PAID
@@ -46,22 +46,22 @@ def ask_the_gateway(number: str) -> Answer:
 
 @orders.on_expire
 def give_back(session: Session, numbers: Sequence[str]) -> None:
-    """Put stock and coupons back, in the transaction that expires the orders: both happen, or neither."""
+    """Return stock and coupons in the transaction that expires the orders."""
     stock.give_back(session, numbers)
 
 
 @orders.on_late_payment
 def take_again(session: Session, number: str) -> bool:
-    """Take stock and coupon again for an expired order that is paid now. After False, what was taken is undone."""
+    """Take stock and coupon again for an expired order with a late payment. False rolls back what was taken."""
     purchase = session.get_one(Purchase, number)
     return stock.take(session, purchase.product, purchase.units, purchase.coupon)
 
 
 @orders.on_event
 def send_mail(event: Event) -> None:
-    """Write a mail about what happened, once per event, although an event may be delivered twice.
+    """Write one mail per event, although an event may be delivered twice.
 
-    If two deliver it at once, the unique key refuses the second, and that one finds it handled when it tries again.
+    If two processes deliver it at once, the unique key rejects the second one. Its next try finds the event handled.
     """
     with transaction() as session:
         if session.get(HandledEvent, event.id):

@@ -1,6 +1,6 @@
-"""Stock and coupons: taken and given back by updates that carry their own condition, never read first, written later.
+"""Takes and returns stock and coupons, with conditional updates: no value is read first and written later.
 
-Those who change both lock products first, then coupons, each in the order of their keys, so that no two deadlock.
+Products are locked before coupons, and both in the order of their keys, so that transactions do not deadlock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from examples.money_and_stock.models import Coupon, Product, Purchase
 
 
 def take(session: Session, product: str, units: int, coupon: str | None) -> bool:
-    """Take what an order needs; tell whether all of it was there. If not, the caller undoes what was taken."""
+    """Take stock and coupon for an order; return whether both were available. If not, the caller must roll back."""
     enough = (Product.name == product) & (Product.stock >= units)
     if not changes_a_row(session, sa.update(Product).where(enough).values(stock=Product.stock - units)):
         return False
@@ -26,7 +26,7 @@ def take(session: Session, product: str, units: int, coupon: str | None) -> bool
 
 
 def give_back(session: Session, numbers: Sequence[str]) -> None:
-    """Give back what orders had taken, one or many, in two updates."""
+    """Return the stock and coupons of orders, with one update each."""
     of_these = Purchase.number.in_(numbers)
 
     units = sa.select(sa.func.sum(Purchase.units)).where(of_these, Purchase.product == Product.name)

@@ -1,4 +1,4 @@
-"""What happens in the shop, from checkout to the last mail."""
+"""The story of the example, from checkout to the last mail."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PATIENCE = 20.0
 
 
 class Story:
-    """Plays the customers, and tells what they do.
+    """Acts as the customers, and prints what they do.
 
     Args:
-        bank: has their money.
+        bank: the gateway that charges them.
     """
 
     def __init__(self, bank: FakeGateway) -> None:
@@ -27,7 +27,7 @@ class Story:
         self._began = time.monotonic()
 
     def tell(self) -> None:
-        """Play all of it."""
+        """Run the whole story."""
         self._orders_are_placed()
         self._deadlines_pass()
         self._money_comes_late()
@@ -130,5 +130,5 @@ class Story:
 
 
 def events() -> list[orders.Event]:
-    """Return what happened to all orders."""
+    """Return the events of all orders."""
     return [event for number in CAST for event in orders.explain(number).events]

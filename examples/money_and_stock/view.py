@@ -1,4 +1,4 @@
-"""What is shown at the end: what became of each order, and the books."""
+"""Prints the summary at the end: each order, and the books."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from examples.money_and_stock.models import PaymentNotice, Purchase
 from orders import Event
 
 WIDTH = None if sys.stdout.isatty() else 120
-"""In columns: that of the terminal, if there is one."""
+"""The width of the output in columns; None for the terminal's width."""
 
 
 def show(session: Session, happened: Sequence[Event], books: Sequence[Line]) -> None:
-    """Print it."""
+    """Print the summary."""
     console = Console(width=WIDTH, highlight=False)
     console.print(_orders(session, happened))
     console.print(_books(books))
@@ -48,5 +48,5 @@ def _orders(session: Session, happened: Sequence[Event]) -> Table:
 def _books(books: Sequence[Line]) -> Table:
     table = Table("", "", "", title="Books", box=box.SIMPLE_HEAD, show_header=False)
     for line in books:
-        table.add_row(line.what, line.told, "right" if line.is_right else "[bold red]WRONG[/]")
+        table.add_row(line.what, line.result, "right" if line.is_right else "[bold red]WRONG[/]")
     return table

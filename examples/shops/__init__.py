@@ -1,1 +1,1 @@
-"""One shop, three times: with Django, Flask and FastAPI. ``python -m examples.shops.flask`` runs one."""
+"""The same shop with Django, Flask and FastAPI. Run one with ``python -m examples.shops.flask``."""

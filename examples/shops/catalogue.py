@@ -1,4 +1,4 @@
-"""What the three shops sell when they open: the columns of each shop's own table of products."""
+"""The products of the three shops, as rows for each shop's own table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRODUCTS: list[dict[str, Any]] = [
         "stock": 5,
         "note": "Its place on the shelf is broken: nothing can be put back there.",
         "is_listed": False,
-        "is_broken": True,  # so an order for it cannot expire, until an operator has mended the place
+        "is_broken": True,  # so orders for it cannot expire until an operator mends the place
     },
 ]
-"""Products. Prices are in cents."""
+"""Prices are in cents."""

@@ -1,4 +1,4 @@
-"""What the templates, which the three shops share, ask for: filters, and words of the library in those of the shop."""
+"""The filters and variables of the templates, which the three shops share."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ REFUSALS = {
     "closed": "This order was cancelled before the payment came.",
     "duplicate": "This order was paid already.",
 }
-"""By the verdict of a payment that has a refund key."""
+"""The text for a refunded payment, by its verdict."""
 
 
 def dress(
     environment: jinja2.Environment, *, framework: str, hold: Callable[[], float], operator_url: str = "/operator"
 ) -> None:
-    """Give an environment the filters and the words that the templates use.
+    """Add the filters and variables of the templates to an environment.
 
     Args:
-        environment: Jinja's.
-        framework: its name.
-        hold: tells for how many seconds the shop holds what was ordered.
-        operator_url: where operators go.
+        environment: the Jinja environment.
+        framework: the framework's name.
+        hold: returns for how many seconds the shop reserves the stock of an order.
+        operator_url: the URL of the operators' page.
     """
     environment.filters |= {
         "duration": duration,
-        "iso": lambda instant: utc(instant).isoformat(),
-        "moment": lambda instant: f"{utc(instant):%H:%M:%S} UTC",
+        "iso": lambda value: utc(value).isoformat(),
+        "moment": lambda value: f"{utc(value):%H:%M:%S} UTC",
         "money": lambda cents: f"€\u202f{cents / 100:,.2f}",
         "told": lambda value: f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else value,
-        "unix": lambda instant: f"{utc(instant).timestamp():.3f}",
+        "unix": lambda value: f"{utc(value).timestamp():.3f}",
     }
     environment.globals |= {
         "REFUSALS": REFUSALS,
@@ -50,12 +50,12 @@ def dress(
 
 
 def duration(seconds: float) -> str:
-    """Return a time to pay in words: ``duration(90)`` is "1 minute 30 seconds"."""
+    """Return a duration in words: ``duration(90)`` is "1 minute 30 seconds"."""
     minutes, rest = divmod(round(seconds), 60)
     parts = [(minutes, "minute"), (rest, "second")]
     return " ".join(f"{number} {unit}{'s' if number != 1 else ''}" for number, unit in parts if number)
 
 
-def utc(instant: datetime) -> datetime:
-    """Return an instant as the application may use it: SQLite and MySQL give it back without its time zone."""
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+def utc(value: datetime) -> datetime:
+    """Add the time zone UTC to a naive datetime, because SQLite and MySQL return datetimes without one."""
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

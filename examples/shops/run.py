@@ -1,4 +1,4 @@
-"""Runs a shop: Redis, SQLite, worker, beat and web server, all in one folder, until Ctrl-C."""
+"""Runs a shop until Ctrl-C: Redis, SQLite, a worker, beat and a web server, all in one folder."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from orders.schedule.sorted_set import Schedule
 ROOT = Path(__file__).parents[2]
 
 START_TIMEOUT = 60.0
-"""Seconds in which the web server must listen and the worker must have swept for the first time."""
+"""The web server must listen and the first sweep must be done within this many seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
-    """What it takes to run a shop. Commands are for this Python; ``{port}`` is where the web server listens."""
+    """The commands and settings of a shop. Commands are arguments of Python; ``{port}`` is the web server's port."""
 
     framework: str
     web: str
     open: str
-    """Creates the tables, and puts products on the shelf if there are none."""
+    """The command that creates the tables, and the products if there are none."""
     operator: str = "/operator"
     settings: Mapping[str, str] = field(default_factory=dict)
-    """More of the environment."""
+    """More environment variables."""
 
 
 def run(shop: Shop) -> int:
@@ -84,12 +84,12 @@ def _lock(stack: ExitStack, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        sys.exit(f"This shop is open already, in {folder}: stop it, or name another --folder.")
+        sys.exit(f"This shop is already running in {folder}: stop it, or choose another --folder.")
 
 
 def _environment(shop: Shop, options: Namespace, redis_url: str) -> dict[str, str]:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        del os.environ[name]  # the example is the same everywhere
+        del os.environ[name]  # so that the example does not depend on the environment
     return processes.environment(
         {
             "SHOP_FILE": str(options.folder / "shop.db"),
@@ -98,7 +98,7 @@ def _environment(shop: Shop, options: Namespace, redis_url: str) -> dict[str, st
             "ORDERS_DATABASE_URL": f"sqlite:///{options.folder / 'shop.db'}",
             "ORDERS_TIMEOUT": str(options.timeout),
             "ORDERS_SWEEP_INTERVAL": str(options.sweep_interval),
-            "ORDERS_MAX_ATTEMPTS": "2",  # so that the cracked bowl is a dead letter soon
+            "ORDERS_MAX_ATTEMPTS": "2",  # so that the cracked bowl soon becomes a dead letter
             **shop.settings,
         }
     )
@@ -115,13 +115,13 @@ def _children(shop: Shop, options: Namespace, environment: dict[str, str]) -> It
     try:
         for name, command in commands.items():
             with (options.folder / f"{name}.log").open("wb") as log:
-                child = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+                child = subprocess.Popen(  # noqa: S603 - the command contains no outside input
                     [sys.executable, *shlex.split(command)],
                     stdout=log,
                     stderr=log,
                     env=environment,
                     cwd=ROOT,
-                    start_new_session=True,  # Ctrl-C is for this command, which stops them in order
+                    start_new_session=True,  # so that Ctrl-C reaches only this process, which stops the others in order
                 )
             children.append(child)
         yield children

@@ -1,1 +1,1 @@
-"""Adapters for web frameworks: each at home in one, and imported by nothing else of `orders`."""
+"""Adapters for web frameworks. `orders.process` imports them by name, if the environment names a framework."""

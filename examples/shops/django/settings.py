@@ -1,4 +1,4 @@
-"""The project's settings. What differs from place to place comes from the environment."""
+"""The project's settings. Deployment-specific values come from the environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT_URLCONF = "examples.shops.django.urls"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [STATIC]
 
-# ORDERS_REDIS_URL, ORDERS_TIMEOUT and others are in the environment.
+# ORDERS_REDIS_URL, ORDERS_TIMEOUT and others come from the environment.
 ORDERS = {"MODEL": "shop.Order"}
 
 INSTALLED_APPS = [
@@ -41,13 +41,13 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["SHOP_FILE"],
-        # A transaction that reads before it writes would otherwise fail if another has written meanwhile.
+        # Otherwise, a transaction that reads before it writes fails if another one writes in between.
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode = WAL"},
     }
 }
 
 TEMPLATES = [
-    {  # the shop's pages, which the example has in common with those for other frameworks
+    {  # the shop's pages, which all three shops share
         "BACKEND": "django.template.backends.jinja2.Jinja2",
         "DIRS": [SHARED_TEMPLATES],
         "OPTIONS": {"environment": "examples.shops.django.shop.pages.environment"},

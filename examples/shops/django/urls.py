@@ -1,4 +1,4 @@
-"""Where the pages are."""
+"""The URLs of the pages."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ urlpatterns = [
     path("orders/<int:number>/pay", views.pay),
     path("orders/<int:number>/cancel", views.cancel),
     path("admin/", admin.site.urls),
-    path("favicon.ico", RedirectView.as_view(url="/static/kiln.svg")),  # which the admin site's pages do not name
+    path("favicon.ico", RedirectView.as_view(url="/static/kiln.svg")),  # for the admin site, whose pages name no icon
 ]

@@ -1,6 +1,6 @@
-"""What gunicorn runs."""
+"""The WSGI application for gunicorn."""
 
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.wsgi import get_wsgi_application
 
-application = StaticFilesHandler(get_wsgi_application())  # in production, the web server in front has the files
+application = StaticFilesHandler(get_wsgi_application())  # in production, the web server in front serves static files

@@ -1,4 +1,4 @@
-"""``python -m examples.shops.fastapi``: runs the shop and all that it needs."""
+"""``python -m examples.shops.fastapi``: runs the shop and everything that it needs."""
 
 import sys
 

@@ -28,27 +28,27 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Close the connections to Redis at the end."""
+    """Close the Redis connections at shutdown."""
     yield
     await orders.aio.close()
 
 
 app = FastAPI(lifespan=lifespan, openapi_url=None)
-# "lax": the forms of other sites do not bring the cookie along.
+# "lax": browsers do not send the cookie with forms of other sites.
 app.add_middleware(SessionMiddleware, secret_key=os.environ["SECRET_KEY"], same_site="lax")
 app.mount("/static", StaticFiles(directory=STATIC))
 app.include_router(operators.router)
 
 
 class Basket(BaseModel):
-    """What a customer wants."""
+    """The form of a product."""
 
     product: int
     units: Annotated[int, Field(ge=1, le=99)]
 
 
 def basket(form: FormFields) -> Basket:
-    """Return what the form of a product asks for."""
+    """Validate the form of a product."""
     try:
         return Basket.model_validate(form)
     except ValidationError as error:
@@ -56,7 +56,7 @@ def basket(form: FormFields) -> Basket:
 
 
 def own_order(number: int, customer: Customer) -> Order:
-    """Return an order of this customer, and of nobody else."""
+    """Return an order if it belongs to this customer."""
     if order := shop.find(number, customer):
         return order
     raise HTTPException(404)
@@ -67,20 +67,20 @@ OwnOrder = Annotated[Order, Depends(own_order)]
 
 @app.get("/")
 def shelf(request: Request, *, missed: bool = False, hidden: bool = False) -> Response:
-    """Show what there is."""
+    """Show the products."""
     return render(request, "shelf.html", here="shelf", products=shop.shelf(hidden=hidden), missed=missed)
 
 
 @app.post("/orders")
 async def check_out(customer: Customer, basket: Annotated[Basket, Depends(basket)]) -> Response:
-    """Place an order, and schedule its expiry."""
+    """Place an order and schedule its expiry."""
     order = await run_in_threadpool(shop.place, customer, basket.product, basket.units)
     if order is None:
         return RedirectResponse("/?missed=yes", 303)
     try:
         await orders.aio.enqueue(order.id, expires_at=order.expires_at)  # after the commit
     except orders.ScheduleError:
-        logger.exception("order %s is placed, but not scheduled: reconciling finds it once it is overdue", order.id)
+        logger.exception("order %s is placed but not scheduled: reconcile picks it up once it is overdue", order.id)
     return RedirectResponse(f"/orders/{order.id}", 303)
 
 
@@ -88,26 +88,26 @@ async def check_out(customer: Customer, basket: Annotated[Basket, Depends(basket
 def my_orders(
     request: Request, customer: Customer, status: Literal["pending", "paid", "expired", "cancelled"] = "pending"
 ) -> Response:
-    """Show this customer's orders in a state."""
+    """Show this customer's orders with one status."""
     found, counts = shop.orders_of(customer, status)
     return render(request, "orders.html", here="orders", status=status, orders=found, counts=counts)
 
 
 @app.get("/orders/{number}")
 def order_page(request: Request, order: OwnOrder) -> Response:
-    """Show an order: until when it may be paid, or what became of it."""
+    """Show an order: its deadline, or its result."""
     return render(request, "order.html", here="orders", order=order, refunds=order.refunds)
 
 
 @app.post("/orders/{number}/pay")
 def pay(order: OwnOrder) -> Response:
-    """Take a payment. In a real shop, this is what the gateway calls when it has the money."""
+    """Take a payment. In a real shop, the payment gateway calls this after the payment."""
     shop.pay(order, reference=f"charge-{uuid4().hex}")
     return RedirectResponse(f"/orders/{order.id}", 303)
 
 
 @app.post("/orders/{number}/cancel")
 def cancel(order: OwnOrder) -> Response:
-    """Cancel an order that is not paid."""
+    """Cancel an unpaid order."""
     shop.cancel(order)
     return RedirectResponse(f"/orders/{order.id}", 303)

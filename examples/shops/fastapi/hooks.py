@@ -1,4 +1,4 @@
-"""What happens with an order that expires. ``ORDERS_HOOKS`` names this module, in the web server and the workers."""
+"""The shop's hooks. ``ORDERS_HOOKS`` names this module, for the web server and the workers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from examples.shops.fastapi.models import Order, Product
 
 
 class PlaceIsBroken(Exception):
-    """Nothing can be put back there, until an operator has mended it."""
+    """Stock cannot be put back there until an operator mends the place."""
 
 
 @orders.on_expire
 def give_back(session: Session, order_ids: Sequence[int]) -> None:
-    """Put the stock back, in the transaction that expires the orders: both happen, or neither."""
+    """Put the stock back, in the transaction that expires the orders."""
     broken = sa.select(Product.name).join(Order).where(Order.id.in_(order_ids), Product.is_broken)
     if name := session.scalar(broken.limit(1)):
         raise PlaceIsBroken(f"the place of the {name.lower()} is broken")

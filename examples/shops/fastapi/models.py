@@ -20,7 +20,7 @@ class Base(DeclarativeBase):
 
 
 class Product(Base):
-    """What is sold, and how much of it is left."""
+    """A product, and how many are left."""
 
     __tablename__ = "products"
     __table_args__ = (sa.CheckConstraint("stock >= 0"),)
@@ -35,11 +35,11 @@ class Product(Base):
     stock: Mapped[int]
     is_listed: Mapped[bool]
     is_broken: Mapped[bool]
-    """Whether its place on the shelf is broken, so that nothing can be put back."""
+    """Whether its place on the shelf is broken, so that stock cannot be put back."""
 
 
 class Order(Base):
-    """An order. Its id, status and deadline are all that the library needs to know of it."""
+    """An order. The library uses only its id, status and deadline."""
 
     __tablename__ = "orders"
 
@@ -57,13 +57,13 @@ class Order(Base):
     refunds: Mapped[list[Refund]] = relationship(lazy="selectin")
 
 
-# For reconciling, which looks for overdue orders that the schedule lacks.
+# For reconciling, which finds overdue orders that are missing from the schedule.
 IS_PENDING = Order.status == "pending"
 sa.Index("orders_overdue", Order.expires_at, Order.id, sqlite_where=IS_PENDING, postgresql_where=IS_PENDING)
 
 
 class Refund(Base):
-    """Money that goes back. Its key makes the gateway pay it back once, however often it is asked to."""
+    """A refund for the gateway. Its idempotency key makes the gateway pay it once, however often it is requested."""
 
     __tablename__ = "refunds"
 
@@ -80,17 +80,17 @@ def engine() -> sa.Engine:
 
 
 def transaction() -> AbstractContextManager[Session]:
-    """Return a session in a transaction, which is committed at the end of the block."""
+    """Return a session in a transaction that is committed at the end of the block."""
     return sessionmaker(engine(), expire_on_commit=False).begin()
 
 
 def changes_a_row(session: Session, update: sa.Update) -> bool:
-    """Run a conditional update; tell whether its condition held."""
+    """Run a conditional update; return whether its condition was true."""
     return cast("sa.CursorResult[Any]", session.execute(update)).rowcount == 1
 
 
 def open_shop() -> None:
-    """Create the tables, and put products on the shelf if there are none."""
+    """Create the tables, and the products if there are none."""
     Base.metadata.create_all(engine())
     with closing(SqlStore(orders.current().settings)) as store:
         store.create_outbox()  # the table of events; `orders init-db` does the same

@@ -1,4 +1,4 @@
-"""The page of the operators: how the schedule stands, one order explained, dead letters to retry."""
+"""The operators' page: the counts, one order explained, and dead letters to retry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME, PASSWORD = "operator", "operator"
 
 
 def only_operators(request: Request) -> None:
-    """Send everybody else to the login."""
+    """Redirect everybody else to the login."""
     if not request.session.get("is_operator"):
         raise HTTPException(303, headers={"Location": "/operator/login"})
 
@@ -28,19 +28,19 @@ OPERATORS = [Depends(only_operators)]
 
 
 def operations() -> Operations:
-    """Return what an operator may do."""
+    """Return the operator's operations."""
     return Operations(orders.current())
 
 
 @router.get("/login")
 def login_page(request: Request, *, refused: bool = False) -> Response:
-    """Ask for name and password."""
+    """Show the login form."""
     return render(request, "login.html", here="operator", refused=refused)
 
 
 @router.post("/login")
 def login(request: Request, form: FormFields) -> Response:
-    """Let an operator in."""
+    """Log an operator in."""
     given = (form.get("username", "") + "\n" + form.get("password", "")).encode()
     if not secrets.compare_digest(given, f"{NAME}\n{PASSWORD}".encode()):
         return RedirectResponse("/operator/login?refused=yes", 303)
@@ -50,14 +50,14 @@ def login(request: Request, form: FormFields) -> Response:
 
 @router.post("/logout")
 def logout(request: Request) -> Response:
-    """Let an operator out."""
+    """Log the operator out."""
     request.session.pop("is_operator", None)
     return RedirectResponse("/", 303)
 
 
 @router.get("", dependencies=OPERATORS)
 def overview(request: Request, operations: Annotated[Operations, Depends(operations)], order: str = "") -> Response:
-    """Show how many orders stand where, the dead letters and, if one is asked about, an order."""
+    """Show the number of orders in each state, the dead letters and, if requested, one order."""
     now = operations.overview()
     return render(
         request,
@@ -74,13 +74,13 @@ def overview(request: Request, operations: Annotated[Operations, Depends(operati
 
 @router.post("/retry", dependencies=OPERATORS)
 def retry(form: FormFields, operations: Annotated[Operations, Depends(operations)]) -> Response:
-    """Schedule a dead letter again, due now."""
+    """Requeue a dead letter, due now."""
     operations.retry([form["order"]])
     return RedirectResponse("/operator", 303)
 
 
 @router.post("/places/{product_id}", dependencies=OPERATORS)
 def mend(product_id: int, form: FormFields) -> Response:
-    """Mend the place of a product on the shelf, or break it."""
+    """Mend or break the place of a product on the shelf."""
     shop.mend(product_id, is_broken=form.get("is_broken") == "yes")
     return RedirectResponse("/operator", 303)

@@ -1,4 +1,4 @@
-"""What all pages need: templates, the fields of forms, and who is asking."""
+"""What all pages share: templates, form fields and the customer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def render(request: Request, template: str, **context: Any) -> Response:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    # FastAPI's own Form() needs a package for files, which these forms do not send.
+    # FastAPI's Form() needs an extra package for file uploads, which these forms do not have.
     return dict(parse_qsl((await request.body()).decode()))
 
 

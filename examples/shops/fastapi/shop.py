@@ -1,4 +1,4 @@
-"""What the shop does with its orders. Nothing here knows of the web."""
+"""The shop's use cases, independent of the web."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from examples.shops.fastapi.models import IS_PENDING, Order, Product, Refund, ch
 
 
 def place(customer: str, product_id: int, units: int) -> Order | None:
-    """Take the stock and write the order, in one transaction; return None if there is not enough left."""
+    """Take the stock and insert the order, in one transaction; return None if there is not enough stock."""
     expires_at = datetime.now(UTC) + timedelta(seconds=orders.current().settings.timeout)
     enough = (Product.id == product_id) & (Product.stock >= units)
     with transaction() as session:
@@ -26,28 +26,28 @@ def place(customer: str, product_id: int, units: int) -> Order | None:
 
 
 def pay(order: Order, reference: str) -> None:
-    """Note a payment, whatever becomes of it. A refund is written down in the same transaction."""
+    """Record a payment and, in the same transaction, a refund if one is due."""
     with transaction() as session:
         payment = orders.pay(order.id, reference=reference, session=session)
-        if payment.refund_key:  # in this case the money goes back, and in no other
+        if payment.refund_key:  # only then is the payment refunded
             session.merge(
                 Refund(key=payment.refund_key, order_id=order.id, reason=payment.verdict.value, amount=order.total)
             )
 
 
 def cancel(order: Order) -> None:
-    """Cancel an order if it is still pending, and give back what it took."""
+    """Cancel an order if it is still pending, and put its stock back."""
     is_awaited = (Order.id == order.id) & IS_PENDING
     with transaction() as session:
         cancelled = changes_a_row(session, sa.update(Order).where(is_awaited).values(status="cancelled"))
         if cancelled:
             give_back(session, [order.id])
     if cancelled:
-        orders.remove(order.id)  # saves the workers a look
+        orders.remove(order.id)  # saves the workers a query at the deadline
 
 
 def give_back(session: Session, order_ids: Sequence[int]) -> None:
-    """Put back on the shelf what orders had taken. Products are locked in the order of their ids: no two deadlock."""
+    """Put back the stock of orders. Products are locked in the order of their ids, to prevent deadlocks."""
     units = sa.func.sum(Order.units)
     taken = sa.select(Order.product_id, units).where(Order.id.in_(order_ids)).group_by(Order.product_id)
     for product_id, number in session.execute(taken.order_by(Order.product_id)).all():
@@ -55,19 +55,19 @@ def give_back(session: Session, order_ids: Sequence[int]) -> None:
 
 
 def shelf(*, hidden: bool) -> Sequence[Product]:
-    """Return what is sold, with or without what is not listed."""
+    """Return the products; with *hidden*, also those that are not listed."""
     with transaction() as session:
         return session.scalars(sa.select(Product).where(Product.is_listed | hidden).order_by(Product.id)).all()
 
 
 def find(order_id: int, customer: str) -> Order | None:
-    """Return an order of a customer."""
+    """Return an order if it belongs to the customer."""
     with transaction() as session:
         return session.scalar(sa.select(Order).where(Order.id == order_id, Order.customer == customer))
 
 
 def orders_of(customer: str, status: str) -> tuple[Sequence[Order], dict[str, int]]:
-    """Return a customer's orders in a state, the latest first, and how many there are in each."""
+    """Return a customer's orders with one status, the latest first, and their number in each status."""
     own = Order.customer == customer
     with transaction() as session:
         found = session.scalars(sa.select(Order).where(own, Order.status == status).order_by(Order.id.desc())).all()
@@ -78,6 +78,6 @@ def orders_of(customer: str, status: str) -> tuple[Sequence[Order], dict[str, in
 
 
 def mend(product_id: int, *, is_broken: bool) -> None:
-    """Mend the place of a product on the shelf, or break it."""
+    """Mend or break the place of a product on the shelf."""
     with transaction() as session:
         session.execute(sa.update(Product).where(Product.id == product_id).values(is_broken=is_broken))

@@ -1,4 +1,4 @@
-"""The shop's pages, and its app. Run it with ``python -m examples.shops.flask``."""
+"""The shop's app and pages. Run it with ``python -m examples.shops.flask``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def create_app() -> Flask:
     """Return the app."""
     app = Flask(__name__, template_folder=str(TEMPLATES), static_folder=str(STATIC), static_url_path="/static")
     app.config["SECRET_KEY"] = os.environ["SECRET_KEY"]
-    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"  # the forms of other sites do not bring the cookie along
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"  # browsers do not send the cookie with forms of other sites
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["ORDERS_DATABASE_URL"]
     db.init_app(app)
     expiry.init_app(app)
@@ -37,7 +37,7 @@ def create_app() -> Flask:
 
 @pages.get("/")
 def shelf() -> str:
-    """Show what there is."""
+    """Show the products."""
     listed = sa.select(Product).where(Product.is_listed | ("hidden" in request.args)).order_by(Product.id)
     products = db.session.scalars(listed).all()
     return render_template("shelf.html", here="shelf", products=products, missed="missed" in request.args)
@@ -45,7 +45,7 @@ def shelf() -> str:
 
 @pages.post("/orders")
 def check_out() -> ResponseReturnValue:
-    """Place an order, and schedule its expiry."""
+    """Place an order and schedule its expiry."""
     units = request.form.get("units", 0, type=int)
     if not 1 <= units <= 99:
         abort(400)
@@ -55,7 +55,7 @@ def check_out() -> ResponseReturnValue:
 
 @pages.get("/orders")
 def my_orders() -> str:
-    """Show this customer's orders in a state."""
+    """Show this customer's orders with one status."""
     status, own = request.args.get("status", "pending"), Order.customer == customer()
     if status not in STATES:
         abort(404)
@@ -67,40 +67,40 @@ def my_orders() -> str:
 
 @pages.get("/orders/<int:number>")
 def order_page(number: int) -> str:
-    """Show an order: until when it may be paid, or what became of it."""
+    """Show an order: its deadline, or its result."""
     order = own_order(number)
     return render_template("order.html", here="orders", order=order, refunds=order.refunds)
 
 
 @pages.post("/orders/<int:number>/pay")
 def pay(number: int) -> ResponseReturnValue:
-    """Take a payment. In a real shop, this is what the gateway calls when it has the money."""
+    """Take a payment. In a real shop, the payment gateway calls this after the payment."""
     shop.pay(own_order(number), reference=f"charge-{uuid4().hex}")
     return redirect(f"/orders/{number}", 303)
 
 
 @pages.post("/orders/<int:number>/cancel")
 def cancel(number: int) -> ResponseReturnValue:
-    """Cancel an order that is not paid."""
+    """Cancel an unpaid order."""
     shop.cancel(own_order(number))
     return redirect(f"/orders/{number}", 303)
 
 
 def customer() -> str:
-    """Return who is asking."""
+    """Return the customer of this session."""
     name: str = session.setdefault("customer", uuid4().hex)
     return name
 
 
 def own_order(number: int) -> Order:
-    """Return an order of this customer, and of nobody else."""
+    """Return an order if it belongs to this customer."""
     own: sa.Select[tuple[Order]] = sa.select(Order).where(Order.id == number, Order.customer == customer())
     order: Order = db.one_or_404(own)
     return order
 
 
 def open_shop() -> None:
-    """Create the tables, and put products on the shelf if there are none."""
+    """Create the tables, and the products if there are none."""
     db.create_all()
     store = expiry.current().store
     if isinstance(store, SqlStore):

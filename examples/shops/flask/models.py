@@ -1,4 +1,4 @@
-"""The shop's tables, and the extension that closes its orders."""
+"""The shop's tables, and the extension that expires its orders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ db = SQLAlchemy(model_class=Base)
 
 
 class Product(db.Model):  # type: ignore[name-defined, misc]
-    """What is sold, and how much of it is left."""
+    """A product, and how many are left."""
 
     __tablename__ = "products"
     __table_args__ = (sa.CheckConstraint("stock >= 0"),)
@@ -34,11 +34,11 @@ class Product(db.Model):  # type: ignore[name-defined, misc]
     stock: Mapped[int]
     is_listed: Mapped[bool]
     is_broken: Mapped[bool]
-    """Whether its place on the shelf is broken, so that nothing can be put back."""
+    """Whether its place on the shelf is broken, so that stock cannot be put back."""
 
 
 class Order(db.Model):  # type: ignore[name-defined, misc]
-    """An order. Its id, status and deadline are all that the library needs to know of it."""
+    """An order. The library uses only its id, status and deadline."""
 
     __tablename__ = "orders"
 
@@ -56,13 +56,13 @@ class Order(db.Model):  # type: ignore[name-defined, misc]
     refunds: Mapped[list[Refund]] = relationship(lazy="selectin")
 
 
-# For reconciling, which looks for overdue orders that the schedule lacks.
+# For reconciling, which finds overdue orders that are missing from the schedule.
 IS_PENDING = Order.status == "pending"
 sa.Index("orders_overdue", Order.expires_at, Order.id, sqlite_where=IS_PENDING, postgresql_where=IS_PENDING)
 
 
 class Refund(db.Model):  # type: ignore[name-defined, misc]
-    """Money that goes back. Its key makes the gateway pay it back once, however often it is asked to."""
+    """A refund for the gateway. Its idempotency key makes the gateway pay it once, however often it is requested."""
 
     __tablename__ = "refunds"
 

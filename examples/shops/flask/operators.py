@@ -1,4 +1,4 @@
-"""The page of the operators: how the schedule stands, one order explained, dead letters to retry."""
+"""The operators' page: the counts, one order explained, and dead letters to retry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME, PASSWORD = "operator", "operator"
 
 
 def only_operators(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
-    """Send everybody else to the login."""
+    """Redirect everybody else to the login."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
@@ -32,19 +32,19 @@ def only_operators(view: Callable[P, ResponseReturnValue]) -> Callable[P, Respon
 
 
 def operations() -> Operations:
-    """Return what an operator may do."""
+    """Return the operator's operations."""
     return Operations(expiry.current())
 
 
 @pages.get("/login")
 def login_page() -> str:
-    """Ask for name and password."""
+    """Show the login form."""
     return render_template("login.html", here="operator", refused="refused" in request.args)
 
 
 @pages.post("/login")
 def login() -> ResponseReturnValue:
-    """Let an operator in."""
+    """Log an operator in."""
     given = f"{request.form.get('username')}\n{request.form.get('password')}".encode()
     if not secrets.compare_digest(given, f"{NAME}\n{PASSWORD}".encode()):
         return redirect("/operator/login?refused=yes", 303)
@@ -54,7 +54,7 @@ def login() -> ResponseReturnValue:
 
 @pages.post("/logout")
 def logout() -> ResponseReturnValue:
-    """Let an operator out."""
+    """Log the operator out."""
     session.pop("is_operator", None)
     return redirect("/", 303)
 
@@ -62,7 +62,7 @@ def logout() -> ResponseReturnValue:
 @pages.get("")
 @only_operators
 def overview() -> str:
-    """Show how many orders stand where, the dead letters and, if one is asked about, an order."""
+    """Show the number of orders in each state, the dead letters and, if requested, one order."""
     now, asked = operations().overview(), request.args.get("order", "")
     return render_template(
         "operator.html",
@@ -79,7 +79,7 @@ def overview() -> str:
 @pages.post("/retry")
 @only_operators
 def retry() -> ResponseReturnValue:
-    """Schedule a dead letter again, due now."""
+    """Requeue a dead letter, due now."""
     operations().retry([request.form["order"]])
     return redirect("/operator", 303)
 
@@ -87,7 +87,7 @@ def retry() -> ResponseReturnValue:
 @pages.post("/places/<int:product_id>")
 @only_operators
 def mend(product_id: int) -> ResponseReturnValue:
-    """Mend the place of a product on the shelf, or break it."""
+    """Mend or break the place of a product on the shelf."""
     is_broken = request.form.get("is_broken") == "yes"
     db.session.execute(sa.update(Product).where(Product.id == product_id).values(is_broken=is_broken))
     db.session.commit()

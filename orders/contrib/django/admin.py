@@ -1,7 +1,7 @@
-"""The operators' page in Django's admin site: the schedule, its dead letters, and each order in it.
+"""The operators' pages in Django's admin site: the schedule, its dead letters, and each order in it.
 
-It is the admin of a model without a table, `orders.contrib.django.permissions.Schedule`, whose permissions decide:
-``order_expiry.view_schedule`` to look, ``order_expiry.change_schedule`` to retry, remove and extend.
+They are the admin of a model without a table, `orders.contrib.django.permissions.Schedule`. Its permissions apply:
+``order_expiry.view_schedule`` to view, ``order_expiry.change_schedule`` to retry, remove and extend.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ else:
 
 @admin.register(Schedule)
 class ScheduleAdmin(ScheduleModelAdmin):
-    """The list, the page of an order and the history of what operators did, in place of those of a table."""
+    """The list, the page of an order, and the history of what operators did to it."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list, or do what was chosen in it."""
+        """Show the list, or run the action that was chosen in it."""
         return cast("HttpResponse", ListPage.as_view(site_admin=self)(request))
 
     def change_view(
@@ -36,18 +36,18 @@ class ScheduleAdmin(ScheduleModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show an order, or do what was chosen on its page."""
+        """Show an order, or run the action that was chosen on its page."""
         return cast("HttpResponse", OrderPage.as_view(site_admin=self)(request, object_id=object_id))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Schedule | None:
-        """Return what the history names: any id may have been in the schedule."""
+        """Return the object of a history page. It need not be scheduled now."""
         order_id = links.decode(object_id)
         return None if order_id is None else Schedule.of(order_id)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Orders come from the shop."""
+        """Return False: the shop creates orders."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Schedule | None = None) -> bool:
-        """Removing from the schedule deletes nothing, and needs the permission to change it."""
+        """Return False: removing an order from the schedule deletes no row, and needs the change permission."""
         return False

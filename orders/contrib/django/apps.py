@@ -1,4 +1,4 @@
-"""The Django app. Its label is ``order_expiry``, so that a shop's own app may be called ``orders``."""
+"""The Django app. Its label is ``order_expiry``, so that a shop can call its own app ``orders``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orders.contrib.django import conf
 
 
 class OrderExpiryConfig(AppConfig):
-    """What happens when Django starts: ``ORDERS`` is read, and ``order_hooks.py`` of every app imported.
+    """Reads ``ORDERS`` and imports ``order_hooks.py`` of every installed app when Django starts.
 
-    Neither Redis nor the database is asked, so that every ``manage.py`` command starts without them.
+    It does not connect to Redis or to the database, so that every ``manage.py`` command starts without them.
     """
 
     name = "orders.contrib.django"
@@ -24,12 +24,12 @@ class OrderExpiryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Put the project's settings and connections to work.
+        """Configure this process with the project's settings and database connections.
 
         Raises:
-            DjangoConfigError: ``ORDERS`` is wrong, and it is not ``manage.py check`` that starts, which tells it.
+            DjangoConfigError: ``ORDERS`` is invalid. ``manage.py check`` starts nevertheless, and reports it.
         """
-        # These need the models, which are loaded by now.
+        # These modules need the models, which are loaded now.
         from orders.contrib.django import checks  # noqa: F401, PLC0415 - registers them
         from orders.contrib.django.expiry import connect  # noqa: PLC0415
 
@@ -38,13 +38,13 @@ class OrderExpiryConfig(AppConfig):
         try:
             process.configure()
         except conf.DjangoConfigError:
-            # Web servers make no system checks, and Celery ignores what they find. `check` serves nobody, and tells it.
+            # Web servers run no system checks, and Celery ignores their results: fail here. `check` reports the error.
             if conf.subcommand() != "check":
                 raise
         setting_changed.connect(_follow, dispatch_uid="orders.contrib.django")
 
 
 def _follow(*, setting: str, **_: Any) -> None:
-    """Use what a test overrides with ``override_settings(ORDERS=…)``."""
+    """Apply the value that a test sets with ``override_settings(ORDERS=…)``."""
     if setting == "ORDERS":
         process.configure()

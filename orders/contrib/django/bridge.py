@@ -1,8 +1,8 @@
-"""SQLAlchemy on Django's own database connections: what compiles our statements, and what carries them.
+"""SQLAlchemy on Django's own database connections.
 
-`Bridge.connect` gives an SQLAlchemy connection that is a Django connection underneath. Its statements go through
-Django's cursors, which log them, count them, and know of a connection or a transaction that is broken. Its commits and
-rollbacks do nothing, because Django's ``atomic`` has the transaction.
+`Bridge.connect` yields an SQLAlchemy connection that runs its statements on a Django connection. They go through
+Django's cursors, which log and count them and detect a broken connection or transaction. Its commits and rollbacks do
+nothing, because Django's ``atomic`` controls the transaction.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from sqlalchemy.pool import NullPool
 from orders.errors import ConfigError
 
 IDLE = 1.0
-"""Seconds after which a connection is asked whether it still lives, before it is used for a transaction of ours."""
+"""A connection that was idle for more seconds than this is tested before we begin a transaction on it."""
 
 _USED = "order_expiry_used"
-"""The attribute of a connection that tells when it was used last."""
+"""The attribute of a connection with the time of its last use."""
 
-_making = Lock()
+_engine_lock = Lock()
 _thread = local()
 _kept: defaultdict[tuple[int, str], list[BaseDatabaseWrapper]] = defaultdict(list)
-"""Connections of a process that wait for a thread, by its id and the alias: a fork must not use its parent's."""
+"""Idle kept connections, by process id and alias: a forked process must not use its parent's connections."""
 
 
 class _DateTime(sqlite.DATETIME):
-    """A moment in SQLite, which compares it as text: in the very format of Django, whose driver reads it as well."""
+    """A datetime in SQLite, in exactly Django's text format: SQLite compares datetimes as text."""
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[datetime | None], str | None]:
-        return lambda moment: None if moment is None else str(moment)
+        return lambda value: None if value is None else str(value)
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        return lambda read: datetime.fromisoformat(read) if isinstance(read, str) else read
+        return lambda value: datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 class _Cursor:
-    """Django's cursor, which raises the driver's errors: SQLAlchemy knows those."""
+    """A Django cursor that raises the driver's own errors, which SQLAlchemy expects."""
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
@@ -65,7 +65,7 @@ class _Cursor:
             return execute(statement, parameters)
         except Error as error:
             if error.__cause__ is None:
-                raise  # of Django's own
+                raise  # Django itself raised it
             raise error.__cause__ from error
 
     def __getattr__(self, name: str) -> Any:
@@ -73,7 +73,7 @@ class _Cursor:
 
 
 class _Borrowed:
-    """Django's connection as SQLAlchemy sees it."""
+    """A Django connection with the interface that SQLAlchemy expects of a DBAPI connection."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
@@ -82,7 +82,7 @@ class _Borrowed:
         return _Cursor(self._connection.cursor())
 
     def commit(self) -> None:
-        """Leave it to ``atomic``."""
+        """Do nothing: ``atomic`` commits."""
 
     rollback = close = commit
 
@@ -91,7 +91,7 @@ class _Borrowed:
 
 
 class Bridge:
-    """What SQLAlchemy knows of one of Django's databases. Safe to share by threads: each has its own connection.
+    """SQLAlchemy on one of Django's databases. Threads may share it: each uses its own connection.
 
     Args:
         alias: the database in ``DATABASES``.
@@ -103,20 +103,20 @@ class Bridge:
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
-        """Yield this thread's connection, in whatever transaction it is."""
-        with self._made().connect() as connection:
+        """Yield this thread's connection, in its current transaction if there is one."""
+        with self._get_engine().connect() as connection:
             yield connection
 
-    def _made(self) -> sa.Engine:
+    def _get_engine(self) -> sa.Engine:
         if self._engine is None:
-            with _making:
-                self._engine = self._engine or self._make()
+            with _engine_lock:
+                self._engine = self._engine or self._create_engine()
         return self._engine
 
-    def _make(self) -> sa.Engine:
+    def _create_engine(self) -> sa.Engine:
         dialect = dialect_of(connections[self._alias])
         pool = NullPool(self._borrow, reset_on_return=None, dialect=dialect)
-        # Not by `create_engine`: that would add functions and handlers of SQLAlchemy's to Django's connections.
+        # `create_engine` would install SQLAlchemy's functions and handlers on Django's connections.
         engine = sa.Engine(pool, dialect, sa.make_url(f"{dialect.name}+{dialect.driver}://"))
         with engine.connect() as connection:
             dialect.initialize(connection)
@@ -130,10 +130,10 @@ class Bridge:
 
 @contextmanager
 def atomic(alias: str) -> Iterator[None]:
-    """Have what happens in here commit or fail as a whole: as a transaction or, in the caller's, as a savepoint.
+    """Run the block in a transaction or, inside the caller's, in a savepoint.
 
     Raises:
-        TransactionManagementError: a hook has rolled back.
+        TransactionManagementError: a hook rolled back.
     """
     connection = connections[alias]
     with ExitStack() as stack:
@@ -142,22 +142,22 @@ def atomic(alias: str) -> Iterator[None]:
         yield
         if connection.needs_rollback:
             raise transaction.TransactionManagementError(
-                "a hook has rolled back the transaction that it was called in, or has gone on after an error in it"
+                "a hook rolled back the transaction it was called in, or continued after a database error in it"
             )
 
 
 def is_joined(alias: str) -> bool:
-    """Tell whether this thread is in a transaction of the caller's."""
+    """Return whether this thread is in a transaction of the caller."""
     connection = connections[alias]
     return connection.in_atomic_block or (connection.connection is not None and not connection.autocommit)
 
 
 @contextmanager
 def keeping() -> Iterator[None]:
-    """Have transactions of ours that begin in here use connections that stay open and go from thread to thread.
+    """In the block, run our own transactions on connections that stay open and are passed between threads.
 
-    Celery closes a thread's own connection before and after each task. One that each thread keeps
-    (``CELERY_DB_REUSE_MAX``) makes 32 of a worker, of which it uses but a few at a time.
+    Celery closes a thread's own connection before and after each task. If each thread kept its own
+    (``CELERY_DB_REUSE_MAX``), a worker would hold 32 connections and use only a few of them at a time.
     """
     _thread.keeps = True
     try:
@@ -168,7 +168,10 @@ def keeping() -> Iterator[None]:
 
 @contextmanager
 def lent(alias: str) -> Iterator[None]:
-    """Have a thread that is `keeping` use a kept connection in here, unless it has one open, or the driver a pool."""
+    """In the block, lend a kept connection to a thread that is `keeping`.
+
+    Not if the thread has a connection open, or if Django uses the driver's pool.
+    """
     own = connections[alias]
     if not getattr(_thread, "keeps", False) or own.connection is not None or own.settings_dict["OPTIONS"].get("pool"):
         yield
@@ -188,7 +191,7 @@ def lent(alias: str) -> Iterator[None]:
 
 
 def close(alias: str) -> None:
-    """Close this thread's connection, and those that wait for a thread."""
+    """Close this thread's connection and the idle kept ones."""
     connections[alias].close()
     kept = _kept[os.getpid(), alias]
     while kept:
@@ -196,13 +199,13 @@ def close(alias: str) -> None:
 
 
 def renew(alias: str) -> None:
-    """Close the thread's connection if it is dead, so that Django opens another.
+    """Close the thread's connection if it is dead, so that Django opens a new one.
 
-    Django does that when a request begins. A worker handles none, and its server may have been restarted since.
+    Django does this when a request begins. A worker handles no requests, and the server may have restarted meanwhile.
     """
     connection = connections[alias]
-    now, seen = time.monotonic(), vars(connection)
-    idle, seen[_USED] = now - seen.get(_USED, now), now
+    now, attributes = time.monotonic(), vars(connection)
+    idle, attributes[_USED] = now - attributes.get(_USED, now), now
     if connection.connection is None or connection.in_atomic_block:
         return
     if connection.errors_occurred or idle > IDLE:
@@ -214,14 +217,14 @@ def renew(alias: str) -> None:
 
 @contextmanager
 def _locking_early(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Have a SQLite transaction that begins in here take the write lock at once, and wait for it.
+    """Make a SQLite transaction that begins in the block take the write lock at its start, and wait for it.
 
-    One that reads first and locks later fails at once if another has written meanwhile.
+    If it read first and locked later, it would fail at once if another connection wrote in between.
     """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         yield
         return
-    connection.ensure_connection()  # which reads the mode that the project has chosen
+    connection.ensure_connection()  # sets the mode that the project chose
     mode = vars(connection).get("transaction_mode")
     vars(connection)["transaction_mode"] = "IMMEDIATE"
     try:
@@ -231,25 +234,25 @@ def _locking_early(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> sa.Dialect:
-    """Return what compiles statements for a Django connection, and reads what its driver returns."""
+    """Return the SQLAlchemy dialect for a Django connection and its driver."""
     options: dict[str, Any] = {}
     if connection.vendor == "postgresql":
         from django.db.backends.postgresql.psycopg_any import is_psycopg3  # noqa: PLC0415 - imports the driver
 
         driver, options = ("psycopg" if is_psycopg3 else "psycopg2"), {"use_native_hstore": False}
     elif connection.vendor == "mysql":
-        # PyMySQL may stand in for mysqlclient, under its name.
+        # PyMySQL may be installed under the name of mysqlclient.
         database = getattr(connection, "Database", None)
         driver = "pymysql" if getattr(database, "__name__", "") == "pymysql" else "mysqldb"
     elif connection.vendor == "sqlite":
-        driver, options = "pysqlite", {"paramstyle": "format"}  # which Django's cursor takes
+        driver, options = "pysqlite", {"paramstyle": "format"}  # as Django's cursor expects
     else:
         raise ConfigError(
             f"DATABASES[{connection.alias!r}]['ENGINE'] is {connection.settings_dict['ENGINE']!r}: "
-            "accepted is a PostgreSQL, MySQL, MariaDB or SQLite"
+            "it must be a backend for PostgreSQL, MySQL, MariaDB or SQLite"
         )
-    kind: Any = sa.make_url(f"{connection.vendor}+{driver}://").get_dialect()
-    dialect: DefaultDialect = kind(dbapi=kind.import_dbapi(), **options)
+    dialect_class: Any = sa.make_url(f"{connection.vendor}+{driver}://").get_dialect()
+    dialect: DefaultDialect = dialect_class(dbapi=dialect_class.import_dbapi(), **options)
     if connection.vendor == "sqlite":
         dialect.colspecs = {**dialect.colspecs, sa.DateTime: _DateTime}
     return dialect

@@ -1,17 +1,17 @@
-"""System checks: what ``manage.py check`` tells about the set-up, under the tag ``order_expiry``.
+"""System checks for ``manage.py check``, under the tag ``order_expiry``.
 
 =================== ======= ====================================================== ==================================
-id                  level   what is wrong                                          when it is looked at
+id                  level   what is wrong                                          when it is checked
 =================== ======= ====================================================== ==================================
-order_expiry.E001   error   ``ORDERS`` has a wrong or contradictory setting        always
+order_expiry.E001   error   ``ORDERS`` has an invalid or contradictory setting     always
 order_expiry.E002   error   ``USE_TZ`` is false, so deadlines would be naive       always
-order_expiry.E003   error   the status field cannot hold the words for the states  always
+order_expiry.E003   error   the status field cannot hold the values of the states  always
 order_expiry.W001   warning no index serves reconciling                            always
 order_expiry.W002   warning Redis cannot be reached                                ``check --deploy``
 order_expiry.W003   warning the table of events is missing                         ``check --database``
 =================== ======= ====================================================== ==================================
 
-Only the last two open a connection, so neither delays a start. Redis is given `REDIS_TIMEOUT` to answer.
+Only the last two open a connection, so the checks do not delay a start. Redis has `REDIS_TIMEOUT` seconds to answer.
 """
 
 from __future__ import annotations
@@ -35,46 +35,48 @@ from orders.schedule import client
 TAG = "order_expiry"
 
 REDIS_TIMEOUT = 0.5
-"""Seconds that Redis is given, to connect and to answer."""
+"""Seconds for connecting to Redis, and for its answer."""
 
 Apps = Sequence[AppConfig] | None
 
 
 @register(TAG)
 def check_settings(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
-    """Check ``ORDERS``, the time zone settings and what the model says about its fields and indexes."""
-    told: list[CheckMessage] = []
+    """Check ``ORDERS``, ``USE_TZ``, and the fields and indexes of the model."""
+    messages: list[CheckMessage] = []
     if not django_settings.USE_TZ:
-        hint = "Set USE_TZ = True. Deadlines are instants, and a naive one is an error."
-        told.append(Error("USE_TZ is False: deadlines would be naive.", hint=hint, id="order_expiry.E002"))
+        hint = "Set USE_TZ = True. Naive deadlines are rejected."
+        messages.append(Error("USE_TZ is False: deadlines would be naive.", hint=hint, id="order_expiry.E002"))
     try:
         configuration = conf.read()
     except ConfigError as error:
-        return [*told, Error(str(error), id="order_expiry.E001")]
-    return [*told, *_check_status(configuration), *_check_index(configuration)]
+        return [*messages, Error(str(error), id="order_expiry.E001")]
+    return [*messages, *_check_status(configuration), *_check_index(configuration)]
 
 
 @register(TAG, deploy=True)
 def check_redis(app_configs: Apps = None, **_: Any) -> list[CheckMessage]:
-    """Ask Redis whether it is there."""
+    """Check that Redis answers."""
     try:
         settings = conf.read().settings
     except ConfigError:
-        return []  # told by the other check
+        return []  # check_settings reports it
     try:
         with client(settings, timeout=REDIS_TIMEOUT) as redis:
             redis.ping()
     except (RedisError, RedisClusterException) as error:
-        hint = "Orders can be placed without it, but none is closed until it is there: see ORDERS['REDIS_URL']."
+        hint = (
+            "Customers can place orders without Redis, but no order expires until it answers: see ORDERS['REDIS_URL']."
+        )
         return [Warning(f"Redis at {mask(settings.redis_url)}: {error}", hint=hint, id="order_expiry.W002")]
     return []
 
 
 @register(TAG, Tags.database)
 def check_tables(app_configs: Apps = None, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Ask the database whether it has the table of events."""
+    """Check that the database has the table of events."""
     if conf.subcommand() == "migrate":
-        return []  # it checks before it creates the table
+        return []  # it runs the checks before it creates the table
     try:
         configuration = conf.read()
     except ConfigError:
@@ -87,7 +89,7 @@ def check_tables(app_configs: Apps = None, databases: Sequence[str] | None = Non
             if table in connections[alias].introspection.table_names(cursor):
                 return []
     except OperationalError:
-        return []  # Django tells what is wrong with a database
+        return []  # Django reports it
     hint = f"Run manage.py migrate{'' if alias == 'default' else f' --database {alias}'}."
     return [Warning(f"The database {alias!r} has no table {table!r}.", hint=hint, id="order_expiry.W003")]
 
@@ -96,15 +98,15 @@ def _check_status(configuration: Configuration) -> Iterator[CheckMessage]:
     field, settings = configuration.status_field, configuration.settings
     called = f"{configuration.model._meta.label}.{field.name}"
     if not isinstance(field, models.CharField | models.TextField | models.IntegerField):
-        told = f"ORDERS['STATUS_FIELD'] is {field.name!r}, a {type(field).__name__}: accepted is text or whole numbers."
-        yield Error(told, obj=configuration.model, id="order_expiry.E003")
+        message = f"ORDERS['STATUS_FIELD'] is {field.name!r}, a {type(field).__name__}: it must hold text or integers."
+        yield Error(message, obj=configuration.model, id="order_expiry.E003")
         return
     longest = getattr(field, "max_length", None)
     for name in ("pending", "paid", "expired"):
-        word = getattr(settings, name)
-        if longest and not isinstance(field, models.IntegerField) and len(word) > longest:
-            told = f"ORDERS[{name.upper()!r}] is {word!r}: accepted are {longest} characters, as {called} has them."
-            yield Error(told, obj=configuration.model, id="order_expiry.E003")
+        value = getattr(settings, name)
+        if longest and not isinstance(field, models.IntegerField) and len(value) > longest:
+            message = f"ORDERS[{name.upper()!r}] is {value!r}: {called} holds at most {longest} characters."
+            yield Error(message, obj=configuration.model, id="order_expiry.E003")
 
 
 def _check_index(configuration: Configuration) -> Iterator[CheckMessage]:
@@ -123,9 +125,9 @@ def _check_index(configuration: Configuration) -> Iterator[CheckMessage]:
         fields, condition = [status.name, deadline.name, key], ""
     listed = ", ".join(f'"{field}"' for field in fields)
     yield Warning(
-        f"No index serves reconciling, which reads rows that are pending by {deadline.name}, once a minute.",
+        f"No index serves reconciling, which reads the pending rows by {deadline.name} once a minute.",
         hint=f'Add models.Index(fields=[{listed}]{condition}, name="{name}") to Meta.indexes, and migrate. If the '
-        'database has such an index already, add "order_expiry.W001" to SILENCED_SYSTEM_CHECKS.',
+        'database already has such an index, add "order_expiry.W001" to SILENCED_SYSTEM_CHECKS.',
         obj=model,
         id="order_expiry.W001",
     )
@@ -143,14 +145,14 @@ def _indexes(model: type[models.Model]) -> Iterator[tuple[Sequence[str], models.
 
 
 def _serves(index: tuple[Sequence[str], models.Q | None], configuration: Configuration, *, has_partial: bool) -> bool:
-    """Tell whether an index leads to the pending rows in the order of their deadlines."""
+    """Return whether an index yields the pending rows ordered by deadline."""
     fields, condition = index
     status, deadline = configuration.status_field.name, configuration.deadline_field.name
     if condition is not None and not has_partial:
         return False  # Django does not create it
     if list(fields[:2]) == [status, deadline]:
         return condition is None
-    # A partial index is one of few rows, if its condition is on the status.
+    # A partial index holds few rows if its condition is on the status.
     return (
         list(fields[:1]) == [deadline] and condition is not None and bool(re.search(rf"'{status}\b", repr(condition)))
     )

@@ -1,4 +1,4 @@
-"""The setting ``ORDERS`` of a Django project, and what it says about the shop's model."""
+"""The setting ``ORDERS`` of a Django project, and the model and fields that it names."""
 
 from __future__ import annotations
 
@@ -24,95 +24,95 @@ FIELDS = {"STATUS_FIELD": "status", "DEADLINE_FIELD": "expires_at"}
 REPLACED = {
     "DATABASE_URL": "DATABASES, or DATABASE with one of its aliases",
     "TABLE": "MODEL",
-    "ID_COLUMN": "MODEL, whose primary key it is",
+    "ID_COLUMN": "MODEL, because its primary key is the id",
     "STATUS_COLUMN": "STATUS_FIELD",
     "DEADLINE_COLUMN": "DEADLINE_FIELD",
 }
-"""Settings that the model answers, and what to write in their place."""
+"""Settings that Django or the model replaces, and what to set instead."""
 
 OWN = ("MODEL", *FIELDS, "DATABASE")
-"""The keys that Django's ``ORDERS`` has beside the settings of `orders.config.Settings`."""
+"""The keys of Django's ``ORDERS`` that `orders.config.Settings` does not have."""
 
-_WORDS = ("PENDING", "PAID", "EXPIRED", "CANCELLED")
+_STATES = ("PENDING", "PAID", "EXPIRED", "CANCELLED")
 
 _TABLE = r"[^.]+"
 
 
 class DjangoConfigError(ConfigError, ImproperlyConfigured):
-    """Django's ``ORDERS`` is wrong: it says what was given, and what is accepted."""
+    """Django's ``ORDERS`` is invalid. The message names the key, what was given, and what is accepted."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What ``ORDERS`` says."""
+    """The contents of ``ORDERS``."""
 
     settings: Settings
     model: type[models.Model]
-    """The shop's orders."""
+    """The model of the orders."""
     status_field: models.Field[Any, Any]
     deadline_field: models.Field[Any, Any]
     database: str | None
-    """The alias that was given; None if the routers decide."""
+    """The alias in ``ORDERS``; None if the routers decide."""
 
     @property
     def alias(self) -> str:
-        """The alias of the database to use now: the given one, or the one that the routers write the model to."""
+        """The alias of the database to use now: the one in ``ORDERS``, or the one that the routers choose."""
         return self.database or router.db_for_write(self.model)
 
 
 def read(given: object = None) -> Configuration:
-    """Return what Django's ``ORDERS`` says. Models must have been loaded.
+    """Read Django's ``ORDERS``. The models must be loaded.
 
-    Settings that it lacks are taken from ``ORDERS_*`` in the environment; what it has goes first.
+    Settings that it lacks are read from ``ORDERS_*`` in the environment.
 
     Args:
         given: a mapping to read instead.
 
     Raises:
-        DjangoConfigError: a key or a value is wrong. The message names it, what was given, and what is accepted.
+        DjangoConfigError: a key or a value is invalid.
     """
     given = getattr(django_settings, "ORDERS", None) if given is None else given
     if not isinstance(given, Mapping):
         raise DjangoConfigError(
-            f'ORDERS is {given!r} in Django\'s settings: accepted is a dict like {{"MODEL": "shop.Order"}}'
+            f'ORDERS is {given!r} in Django\'s settings: it must be a dict like {{"MODEL": "shop.Order"}}'
         )
-    told = {str(name).upper(): value for name, value in given.items()}
-    for name in REPLACED.keys() & told.keys():
-        raise DjangoConfigError(f"ORDERS[{name!r}] is no setting in Django: accepted is {REPLACED[name]}")
-    model = _model(told.pop("MODEL", None))
-    fields = {name: _field(model, name, told.pop(name, default)) for name, default in FIELDS.items()}
+    values = {str(name).upper(): value for name, value in given.items()}
+    for name in REPLACED.keys() & values.keys():
+        raise DjangoConfigError(f"ORDERS[{name!r}] is not a setting in Django: use {REPLACED[name]}")
+    model = _model(values.pop("MODEL", None))
+    fields = {name: _field(model, name, values.pop(name, default)) for name, default in FIELDS.items()}
     status, deadline = fields["STATUS_FIELD"], fields["DEADLINE_FIELD"]
     if not isinstance(deadline, models.DateTimeField):
         raise DjangoConfigError(
             f"ORDERS['DEADLINE_FIELD'] is {deadline.name!r}, a {type(deadline).__name__} of {model._meta.label}: "
-            "accepted is a DateTimeField"
+            "it must be a DateTimeField"
         )
-    database = told.pop("DATABASE", None)
+    database = values.pop("DATABASE", None)
     if database is not None and database not in connections:
         raise DjangoConfigError(
-            f"ORDERS['DATABASE'] is {database!r}: accepted is an alias of DATABASES: {', '.join(sorted(connections))}"
+            f"ORDERS['DATABASE'] is {database!r}: it must be an alias in DATABASES ({', '.join(sorted(connections))})"
         )
-    for name in _WORDS:
-        if name in told:
-            told[name] = _words(told[name])
-    settings = _settings(told, model, status, deadline)
-    _check_words(settings, status, told)
+    for name in _STATES:
+        if name in values:
+            values[name] = _column_value(values[name])
+    settings = _settings(values, model, status, deadline)
+    _check_states(settings, status, values)
     return Configuration(settings, model, status, deadline, database)
 
 
 def events_table() -> str:
-    """Return the name of the table of events, for its model and its migration: that of the setting EVENTS_TABLE.
+    """Return the name of the table of events, from the setting EVENTS_TABLE, for its model and its migration.
 
-    A wrong one is left to `read`, which tells what is accepted: models are loaded before anything can be checked.
+    If the setting is invalid, this returns the default. `read` reports it later, when the models are loaded.
     """
     given = getattr(django_settings, "ORDERS", None)
-    told = {str(name).upper(): value for name, value in given.items()} if isinstance(given, Mapping) else {}
-    name = told.get("EVENTS_TABLE")
+    values = {str(name).upper(): value for name, value in given.items()} if isinstance(given, Mapping) else {}
+    name = values.get("EVENTS_TABLE")
     return name if _is_table(name) else Settings.model_fields["events_table"].default
 
 
 def subcommand() -> str | None:
-    """Return which command of ``manage.py`` this process runs, if it does."""
+    """Return the command of ``manage.py`` that this process runs; None if it runs none."""
     program, *arguments = sys.argv
     return arguments[0] if arguments and Path(program).name in {"manage.py", "django-admin"} else None
 
@@ -122,22 +122,22 @@ def _is_table(name: object) -> TypeGuard[str]:
 
 
 def _settings(
-    told: Mapping[str, Any],
+    values: Mapping[str, Any],
     model: type[models.Model],
     status: models.Field[Any, Any],
     deadline: models.Field[Any, Any],
 ) -> Settings:
-    unknown = [name for name in told if name.lower() not in Settings.model_fields]
+    unknown = [name for name in values if name.lower() not in Settings.model_fields]
     if unknown:
         known = sorted({name.upper() for name in Settings.model_fields} - REPLACED.keys() | set(OWN))
-        raise DjangoConfigError(f"ORDERS[{unknown[0]!r}] is no setting; the settings are {', '.join(known)}")
-    if not _is_table(name := told.get("EVENTS_TABLE", events_table())):
+        raise DjangoConfigError(f"ORDERS[{unknown[0]!r}] is not a setting; the settings are {', '.join(known)}")
+    if not _is_table(name := values.get("EVENTS_TABLE", events_table())):
         raise DjangoConfigError(
-            f"ORDERS['EVENTS_TABLE'] is {name!r}: accepted is the name of a table, without a schema in Django"
+            f"ORDERS['EVENTS_TABLE'] is {name!r}: it must be the name of a table; in Django, without a schema"
         )
     key = model._meta.pk
-    described = {
-        # A quotation mark in the middle is how a model names a table of another schema.
+    from_model = {
+        # A model names a table in another schema as 'schema"."table'.
         "table": model._meta.db_table.strip('"').replace('"."', "."),
         "id_column": key.column,
         "status_column": status.column,
@@ -145,7 +145,7 @@ def _settings(
         "events_table": events_table(),
     }
     try:
-        return Settings.of({**told, **described})
+        return Settings.of({**values, **from_model})
     except ConfigError as error:
         raise DjangoConfigError(str(error)) from None
 
@@ -155,25 +155,24 @@ def _model(label: object) -> type[models.Model]:
         label = label._meta.label
     if not isinstance(label, str) or label.count(".") != 1:
         raise DjangoConfigError(
-            f"ORDERS['MODEL'] is {label!r}: accepted is the model of the orders, as \"app_label.Model\""
+            f"ORDERS['MODEL'] is {label!r}: it must name the model of the orders, as \"app_label.Model\""
         )
     try:
         model = apps.get_model(label)
     except LookupError as error:
         raise DjangoConfigError(
-            f"ORDERS['MODEL'] is {label!r}, and {str(error).rstrip('.')}: accepted is a model of an installed app, "
-            'as "app_label.Model"'
+            f"ORDERS['MODEL'] is {label!r}: it must name a model of an installed app, as \"app_label.Model\"; "
+            f"{str(error).rstrip('.')}"
         ) from None
     if not getattr(model._meta.pk, "column", None):
         raise DjangoConfigError(
-            f"ORDERS['MODEL'] is {label!r}: accepted is a model whose primary key is one column of text, integers or "
-            "UUIDs"
+            f"ORDERS['MODEL'] is {label!r}: its primary key must be one column that holds text, integers or UUIDs"
         )
     return model
 
 
 def _field(model: type[models.Model], setting: str, name: object) -> models.Field[Any, Any]:
-    # Of a model that inherits another's table, only the fields of its own table stand in the order's row.
+    # If the model inherits from another model with a table, only the fields of its own table are in the order's row.
     own = {field.name: field for field in model._meta.local_concrete_fields}
     if model._meta.proxy and model._meta.concrete_model:
         own = {field.name: field for field in model._meta.concrete_model._meta.local_concrete_fields}
@@ -181,38 +180,40 @@ def _field(model: type[models.Model], setting: str, name: object) -> models.Fiel
         return own[str(name)]
     except KeyError:
         raise DjangoConfigError(
-            f"ORDERS[{setting!r}] is {name!r}: accepted is a field of {model._meta.label} with a column in its table: "
-            f"{', '.join(sorted(own))}"
+            f"ORDERS[{setting!r}] is {name!r}: it must be a field of {model._meta.label} with a column in its table "
+            f"({', '.join(sorted(own))})"
         ) from None
 
 
-def _words(value: object) -> object:
-    """Return members of TextChoices or IntegerChoices as the values that the column holds."""
+def _column_value(value: object) -> object:
+    """Convert members of TextChoices or IntegerChoices to the values that the column holds."""
     if isinstance(value, Enum):
-        return _words(value.value)
+        return _column_value(value.value)
     if isinstance(value, list | tuple | set | frozenset):
-        return tuple(str(_words(word)) for word in value)
+        return tuple(str(_column_value(item)) for item in value)
     return value
 
 
-def _check_words(settings: Settings, status: models.Field[Any, Any], told: Mapping[str, Any]) -> None:
-    """Compare the words for the states with the field's choices."""
+def _check_states(settings: Settings, status: models.Field[Any, Any], given: Mapping[str, Any]) -> None:
+    """Check that the status field accepts the values of the states."""
     choices = dict(_flat(status.choices or ()))
     is_number = isinstance(status, models.IntegerField)
-    for name in _WORDS:
-        value = getattr(settings, name.lower())
-        if name == "CANCELLED" and name not in told:
-            continue  # the default has two spellings, of which a shop has one or none
-        for word in value if isinstance(value, tuple) else (value,):
-            if is_number and not re.fullmatch(r"-?\d{1,18}", word):
-                raise DjangoConfigError(f"ORDERS[{name!r}] is {word!r}: accepted is a number, as {_called(status)} is")
-            if choices and word not in choices:
+    for name in _STATES:
+        setting = getattr(settings, name.lower())
+        if name == "CANCELLED" and name not in given:
+            continue  # the default has both spellings; a shop uses at most one
+        for value in setting if isinstance(setting, tuple) else (setting,):
+            if is_number and not re.fullmatch(r"-?\d{1,18}", value):
                 raise DjangoConfigError(
-                    f"ORDERS[{name!r}] is {word!r}: accepted is a choice of {_called(status)}: {', '.join(choices)}"
+                    f"ORDERS[{name!r}] is {value!r}: it must be a whole number, because {_label(status)} holds integers"
+                )
+            if choices and value not in choices:
+                raise DjangoConfigError(
+                    f"ORDERS[{name!r}] is {value!r}: it must be a choice of {_label(status)} ({', '.join(choices)})"
                 )
 
 
-def _called(field: models.Field[Any, Any]) -> str:
+def _label(field: models.Field[Any, Any]) -> str:
     return f"{field.model._meta.label}.{field.name}"
 
 
@@ -221,4 +222,4 @@ def _flat(choices: Any) -> Iterator[tuple[str, object]]:
         if isinstance(label, list | tuple):
             yield from _flat(label)
         else:
-            yield str(_words(value)), label
+            yield str(_column_value(value)), label

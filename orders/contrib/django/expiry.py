@@ -13,16 +13,16 @@ from orders.schedule import connect_schedule
 class DjangoExpiry(OrderExpiry):
     """`OrderExpiry` in a Django project, on a `DjangoStore`.
 
-    Within ``transaction.atomic`` the schedule is told once that has been committed, and never if it is rolled back;
-    outside, at once. If Redis fails then, what has been committed stands: it is logged and counted (``outages``), and
-    ``orders.reconcile`` schedules the order when its deadline has passed.
+    Inside ``transaction.atomic``, the schedule changes after the commit, and not at all after a rollback. Outside, it
+    changes at once. If Redis fails then, the commit is still valid: the failure is logged and counted (``outages``),
+    and ``orders.reconcile`` schedules the order once it is overdue.
     """
 
     store: DjangoStore
 
     @property
     def at_once(self) -> OrderExpiry:
-        """The same for an operator, who wants to know: nothing waits for a commit, and a Redis that fails raises."""
+        """The same for operators: nothing waits for a commit, and a failure of Redis raises an error."""
         transactions = AtOnce(lambda: self.store.alias)
         return OrderExpiry(
             self.settings, self.schedule, self.store, hooks=self.hooks, transactions=transactions, clock=self._clock
@@ -30,10 +30,10 @@ class DjangoExpiry(OrderExpiry):
 
 
 def connect() -> DjangoExpiry:
-    """Return the use cases on Django's ``ORDERS`` and on its connections. Nothing is connected yet.
+    """Return the use cases with Django's ``ORDERS`` and connections. This does not connect to anything.
 
     Raises:
-        DjangoConfigError: ``ORDERS`` is wrong.
+        DjangoConfigError: ``ORDERS`` is invalid.
     """
     configuration, hooks = conf.read(), process.process_hooks()
     settings, key = configuration.settings, configuration.model._meta.pk

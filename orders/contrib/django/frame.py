@@ -1,4 +1,4 @@
-"""What the operators' pages share: permissions, the frame of the admin site, and what is done to orders."""
+"""The base of the operators' pages: permissions, the frame of the admin site, and the actions on orders."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 
 
 class OperatorPage(View):
-    """What the pages share: permissions, the frame of the admin site, and what was asked to be done."""
+    """The base of the operators' pages: permissions, the frame of the admin site, and the actions on orders."""
 
     site_admin: admin.ModelAdmin[Schedule] = cast("admin.ModelAdmin[Schedule]", None)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Let through who may look and, if something is to be done, who may change."""
-        may, is_safe = self.site_admin, request.method in {"GET", "HEAD", "OPTIONS"}
-        if not (may.has_view_or_change_permission(request) if is_safe else may.has_change_permission(request)):
+        """Require the view permission, and the change permission for an action."""
+        is_safe = request.method in {"GET", "HEAD", "OPTIONS"}
+        ours = self.site_admin
+        if not (ours.has_view_or_change_permission(request) if is_safe else ours.has_change_permission(request)):
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 
     @property
     def operations(self) -> Operations:
-        """What is done, on the instance that Django's settings have made: if Redis fails, the operator is told."""
+        """The operations, with Django's settings. They raise an error if Redis fails."""
         return Operations(cast("DjangoExpiry", process.current()).at_once)
 
     def render(self, template: str, title: str, *, status: int = 200, **context: Any) -> TemplateResponse:
@@ -55,41 +56,41 @@ class OperatorPage(View):
         return TemplateResponse(request, f"order_expiry/{template}.html", {**frame, **context}, status=status)
 
     def url(self, page: str, order_id: str | None = None) -> str:
-        """Return the address of a page of this site: "changelist", or an order's "change" or "history"."""
+        """Return the URL of a page: "changelist", or an order's "change" or "history"."""
         arguments = [] if order_id is None else [quote(links.encode(order_id))]
         name = f"admin:order_expiry_schedule_{page}"
         return reverse(name, args=arguments, current_app=self.site_admin.admin_site.name)
 
     def retry(self, order_ids: Sequence[str]) -> None:
-        """Retry dead letters, log each, and tell."""
-        retried = self.operations.retry(order_ids)
-        self.log(retried, "Retried: scheduled again, due now.")
-        if retried:
-            messages.success(self.request, f"{_count(retried)} scheduled again, due now.")
-        if missing := set(order_ids) - set(retried):
-            messages.warning(self.request, f"No dead letter any more: {_names(sorted(missing))}.")
+        """Requeue dead letters, log each, and show a message."""
+        requeued = self.operations.retry(order_ids)
+        self.log(requeued, "Requeued, due now.")
+        if requeued:
+            messages.success(self.request, f"{_count(requeued)} requeued, due now.")
+        if missing := set(order_ids) - set(requeued):
+            messages.warning(self.request, f"No longer in the dead letters: {_names(sorted(missing))}.")
 
     def remove(self, order_ids: Sequence[str]) -> None:
-        """Remove orders from the schedule, log each, and tell."""
+        """Remove orders from the schedule, log each, and show a message."""
         removed = self.operations.remove(order_ids)
         self.log(order_ids, "Removed from the schedule.")
-        told = f"{removed} of {_count(order_ids)} removed from the schedule. Their rows were left alone."
-        messages.success(self.request, told)
+        message = f"{removed} of {_count(order_ids)} removed from the schedule. Their rows did not change."
+        messages.success(self.request, message)
 
-    def log(self, order_ids: Sequence[str], told: str) -> None:
-        """Write into the log of the admin site what was done to orders."""
+    def log(self, order_ids: Sequence[str], message: str) -> None:
+        """Add an entry to the admin site's log for each order."""
         for order_id in order_ids:
-            self.site_admin.log_change(self.request, Schedule.of(order_id), told)
+            self.site_admin.log_change(self.request, Schedule.of(order_id), message)
 
     def confirm_removal(self, order_ids: Sequence[str], back: str) -> TemplateResponse:
-        """Ask before orders are removed."""
+        """Return the page that asks for confirmation."""
         chosen = [{"key": links.encode(order_id), "shown": links.show(order_id)} for order_id in order_ids]
         return self.render("remove", "Are you sure?", chosen=chosen, back=back)
 
 
 @cache
 def _has_listed_breadcrumbs() -> bool:
-    """Tell whether this Django's admin site writes its breadcrumbs as a list, as 6.1 does."""
+    """Return whether the admin site writes its breadcrumbs as a list, as in Django 6.1."""
     base = Path(admin.__file__).parent / "templates" / "admin" / "base.html"
     return '<ol class="breadcrumbs">' in base.read_text()
 

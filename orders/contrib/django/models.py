@@ -1,4 +1,4 @@
-"""The table of events as a Django model, for queries and for the admin. `orders.store.outbox` writes it."""
+"""The table of events as a Django model, for queries and for the admin. `orders.store.outbox` writes to it."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ __all__ = ["OrderEvent", "Schedule"]
 
 
 class Facts(models.JSONField):
-    """JSON in a column as `orders.store.outbox` has it: PostgreSQL's ``json``, which the driver has parsed already."""
+    """JSON with the column type of `orders.store.outbox`: on PostgreSQL ``json``, which the driver parses."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        """Return the type of the column."""
+        """Return the column type."""
         return "json" if connection.vendor == "postgresql" else super().db_type(connection)
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
-        """Return what the application sees."""
+        """Return the parsed value."""
         return super().from_db_value(value, expression, connection) if isinstance(value, str) else value
 
 
 class OrderEvent(models.Model):
-    """What happened to an order. Rows are written with the change of state, and deleted after their retention."""
+    """What happened to an order. A row is written in the order's transaction, and deleted after its retention."""
 
     order_id: models.CharField[str, str] = models.CharField(max_length=ids.MAX_LENGTH)
     kind: models.CharField[str, str] = models.CharField(max_length=32)
     at: models.DateTimeField[datetime, datetime] = models.DateTimeField()
     data = Facts()
     try_at: models.DateTimeField[datetime, datetime] = models.DateTimeField()
-    """When a handler may be given it."""
+    """The earliest time of the next delivery."""
     refusals: models.IntegerField[int, int] = models.IntegerField(default=0, db_default=0)
-    """How many times a handler has refused it."""
+    """How many deliveries have failed."""
     delivered_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True)
     error: models.TextField[str | None, str | None] = models.TextField(null=True)
-    """Why it was refused last."""
+    """Why the last delivery failed."""
 
     class Meta:
-        # The migration makes the table and its indexes as `orders.store.outbox` describes them.
+        # The migration creates the table and its indexes as `orders.store.outbox` defines them.
         db_table = events_table()
         default_permissions = ("view",)
         verbose_name = "order event"

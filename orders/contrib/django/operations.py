@@ -1,4 +1,4 @@
-"""The operation of our migrations: the table of events as `orders.store.outbox` describes it, in SQLAlchemy's DDL."""
+"""The migration operation that creates the table of events, with the DDL of `orders.store.outbox`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orders.store import Outbox
 
 
 class CreateOutbox(CreateModel):
-    """Create a model whose table is that of `orders.store.Outbox`, types, defaults and indexes included."""
+    """Creates a model with the table of `orders.store.Outbox`: its types, defaults and indexes."""
 
     def database_forwards(
         self,
@@ -26,7 +26,7 @@ class CreateOutbox(CreateModel):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        """Create the table, unless ``orders init-db`` has: an existing one is left alone."""
+        """Create the table, if ``orders init-db`` did not. An existing table does not change."""
         model, connection = to_state.apps.get_model(app_label, self.name), schema_editor.connection
         if not self.allow_migrate_model(connection.alias, model):
             return

@@ -1,4 +1,4 @@
-"""The pages of the operators: a list with its counts, and an order."""
+"""The operators' pages: the lists with their counts, and the page of one order."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ SIZE = 50
 """Orders on a page."""
 
 MINUTES = range(1, 366 * 24 * 60)
-"""What an operator may extend an order by."""
+"""By how many minutes an operator may extend an order."""
 
-TOLD = {
-    Where.PENDING: "Their deadline or their next attempt is ahead.",
-    Where.DUE: "Their instant has passed, and the next sweep claims them.",
-    Where.LEASED: "A sweep has claimed them: a worker has them, or is about to.",
-    Where.DEAD: "They could not be expired, and wait for you: mend the cause, then retry.",
+HINTS = {
+    Where.PENDING: "They are not due yet.",
+    Where.DUE: "They are due. The next sweep claims them.",
+    Where.LEASED: "A sweep has claimed them. A worker has them, or will get them soon.",
+    Where.DEAD: "They could not be expired. Fix the cause, then retry them.",
 }
-INSTANT = {Where.PENDING: "Due", Where.DUE: "Due since", Where.LEASED: "Lease ends", Where.DEAD: "Buried"}
+TIME_HEADINGS = {Where.PENDING: "Due", Where.DUE: "Due since", Where.LEASED: "Lease ends", Where.DEAD: "Buried"}
 
 
 class ListPage(OperatorPage):
-    """How many orders stand where, and a page of those that stand somewhere."""
+    """The number of orders in each state, and a page of the orders in one state."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Show it, or go to the order that was searched for."""
+        """Show the page, or redirect to the order that was searched for."""
         if searched := request.GET.get("q", "").strip():
             return HttpResponseRedirect(self.url("change", searched))
         where = self._where()
@@ -54,7 +54,7 @@ class ListPage(OperatorPage):
         return self.render("list", "Order expiry", **self._shown(where, overview, page))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Do what was chosen with the orders that were chosen."""
+        """Run the chosen action on the selected orders."""
         where, action = self._where(), request.POST.get("action", "")
         back = f"{self.url('changelist')}?{urlencode({'where': where})}"
         decoded = map(links.decode, request.POST.getlist("_selected_action"))
@@ -82,10 +82,10 @@ class ListPage(OperatorPage):
             messages.error(self.request, f"That failed: {error}")
 
     def _retry_all(self) -> None:
-        retried = self.operations.retry_all()
+        requeued = self.operations.retry_all()
         every = Schedule(key=None)
-        self.site_admin.log_change(self.request, every, f"Retried all {retried} dead letters.")
-        messages.success(self.request, f"{retried} orders scheduled again, due now.")
+        self.site_admin.log_change(self.request, every, f"Requeued all {requeued} dead letters.")
+        messages.success(self.request, f"{requeued} orders requeued, due now.")
 
     def _where(self) -> Where:
         try:
@@ -98,8 +98,8 @@ class ListPage(OperatorPage):
         interval = process.current().settings.sweep_interval
         return {
             "where": where,
-            "told": TOLD[where],
-            "instant": INSTANT[where],
+            "hint": HINTS[where],
+            "time_heading": TIME_HEADINGS[where],
             "tiles": [
                 {"where": tile, "count": count, "is_bad": tile is Where.DEAD and count > 0}
                 for tile, count in overview.counts.items()
@@ -121,10 +121,10 @@ class ListPage(OperatorPage):
 
 
 class OrderPage(OperatorPage):
-    """What is known about one order, and what can be done with it."""
+    """What is known about one order, and the actions on it."""
 
     def get(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show it."""
+        """Show the page."""
         order_id = self._order_id(object_id)
         shown = links.show(order_id)
         try:
@@ -145,7 +145,7 @@ class OrderPage(OperatorPage):
         )
 
     def post(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Do what was chosen."""
+        """Run the chosen action."""
         order_id = self._order_id(object_id)
         action = request.POST.get("action")
         if action == "remove" and not request.POST.get("post"):
@@ -163,8 +163,8 @@ class OrderPage(OperatorPage):
 
     def _extend(self, order_id: str, minutes: str) -> None:
         if not minutes.isdecimal() or len(minutes) > 9 or int(minutes) not in MINUTES:
-            told = f"Nothing was done: minutes are a whole number from {MINUTES.start} to {MINUTES.stop - 1:,}."
-            messages.error(self.request, told)
+            message = f"Nothing was done: minutes must be a whole number from {MINUTES.start} to {MINUTES.stop - 1:,}."
+            messages.error(self.request, message)
             return
         deadline = self.operations.extend(order_id, timedelta(minutes=int(minutes)))
         if deadline is None:
@@ -176,5 +176,5 @@ class OrderPage(OperatorPage):
     def _order_id(self, object_id: str) -> str:
         order_id = links.decode(unquote(object_id))
         if order_id is None:
-            raise Http404("no order can have this id")
+            raise Http404("not a valid order id")
         return order_id

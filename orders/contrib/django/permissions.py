@@ -1,4 +1,4 @@
-"""What the operators' permissions and their log are about: a model without a table."""
+"""The model without a table to which the operators' permissions and log entries belong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from orders.contrib.django import links
 
 
 class Schedule(models.Model):
-    """An order in the schedule. Nothing is stored: it gives the admin site permissions and names in its log."""
+    """An order in the schedule. It has no table: it gives the admin site permissions, and names in its log."""
 
     key: models.CharField[str, str] = models.CharField(primary_key=True, max_length=1024)
-    """The order's id, as `orders.contrib.django.links` writes it; None of all dead letters together."""
+    """The order's id, encoded by `orders.contrib.django.links`; None for all dead letters together."""
 
     class Meta:
         app_label = "order_expiry"
@@ -27,10 +27,10 @@ class Schedule(models.Model):
 
     @classmethod
     def of(cls, order_id: str) -> Self:
-        """Return an order by its id."""
+        """Return the object for an order id."""
         return cls(key=links.encode(order_id))
 
     @property
     def order_id(self) -> str:
-        """The order's id, as the schedule has it."""
+        """The order's id, as it is in the schedule."""
         return links.decode(self.key) or ""

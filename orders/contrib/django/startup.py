@@ -1,4 +1,4 @@
-"""Django in a process that is no web server of its own: a Celery worker, beat, the command ``orders``."""
+"""Starts Django in a process that has not started it: a Celery worker, beat, the command ``orders``."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from orders.errors import ConfigError
 
 
 def start() -> None:
-    """Start Django as ``DJANGO_SETTINGS_MODULE`` says. If the project has installed our app, that does the rest.
+    """Start Django with the settings that ``DJANGO_SETTINGS_MODULE`` names. If our app is installed, Django starts it.
 
     Raises:
         ConfigError: there is no such module.
     """
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as manage.py and Celery have it, and a console script has not
-    named = os.environ[ENVIRONMENT_VARIABLE]
+        sys.path.insert(0, str(Path.cwd()))  # as manage.py and Celery do; a console script does not
+    name = os.environ[ENVIRONMENT_VARIABLE]
     try:
         django.setup()
     except ModuleNotFoundError as error:
-        if f"{named}.".startswith(f"{error.name}."):
+        if f"{name}.".startswith(f"{error.name}."):
             raise ConfigError(
-                f"{ENVIRONMENT_VARIABLE} is {named!r}: accepted is a module of settings, as in `manage.py`; {error}"
+                f"{ENVIRONMENT_VARIABLE} is {name!r}: it must be a settings module, as in `manage.py`; {error}"
             ) from error
         raise

@@ -1,4 +1,4 @@
-"""The store of a Django project: `orders.store.SqlStore` in Django's transactions."""
+"""The store of a Django project: `orders.store.SqlStore` with Django's transactions."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class DjangoStore(SqlStore):
-    """The store of a Django model. In the caller's ``transaction.atomic`` it works in that, and outside in its own.
+    """The store of a Django model. It joins the caller's ``transaction.atomic``; outside, it uses its own transactions.
 
-    Nothing is connected before the first call. Safe to share by threads: Django has a connection for each.
+    It connects at the first call. Threads may share it: Django has a connection for each.
 
     Args:
-        settings: the names of the table and its columns, and the shop's words for the states.
+        settings: the names of the table and its columns, and the values of the states.
         alias: returns the alias of the database to use now.
-        hooks: what the shop wants done in the same transaction.
-        to_python: turns an id as the column holds it into one as the model has it, for the hooks.
+        hooks: the shop's hooks, which run in the same transaction.
+        to_python: converts an id from the column's type to the model's, for the hooks.
         clock: decides what is due; see `SqlStore`.
     """
 

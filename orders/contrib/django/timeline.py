@@ -1,4 +1,4 @@
-"""What happened to an order, and what will, in the order of time."""
+"""The timeline of an order: its past, its deadline, and what comes next."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from orders.events import Event
 from orders.expiry import Explanation
 from orders.operate import moment
 
-SPOKEN = {
+LABELS = {
     "expired": "Expired",
     "paid": "Paid",
     "extended": "Extended",
     "late_payment": "Payment came too late",
-    "revived": "Paid after expiry, and taken up again",
+    "revived": "Paid after expiry, and revived",
 }
-BURIED = "Nothing happens to it until it is retried or removed."
+BURIED = "Nothing happens until an operator retries or removes it."
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened, or will."""
+    """One entry of the timeline."""
 
     what: str
     at: datetime | None
-    """None if nobody knows when."""
+    """None if the time is not known."""
     detail: str = ""
     tone: str = ""
-    """"good", "bad" or "" for how it is shown."""
+    """"good", "bad" or "": the colour on the page."""
     is_ahead: bool = False
 
 
 def timeline(known: Explanation, now: datetime) -> list[Step]:
-    """Return the steps of an order, the earliest first. What comes next is the last."""
+    """Return the steps of an order, the earliest first. The last one is what comes next."""
     steps = sorted(_dated(known, now), key=lambda step: (step.at is None, step.at))
-    will = BURIED if known.dead_letter else _sentence(known.next)
-    ahead = known.next_at is not None and known.next_at > now
-    return [*steps, Step("Next", known.next_at if ahead else None, will, is_ahead=True)]
+    next_step = BURIED if known.dead_letter else _sentence(known.next)
+    is_ahead = known.next_at is not None and known.next_at > now
+    return [*steps, Step("Next", known.next_at if is_ahead else None, next_step, is_ahead=True)]
 
 
 def _dated(known: Explanation, now: datetime) -> Iterator[Step]:
     for event in known.events:
         yield Step(
-            SPOKEN.get(event.kind, event.kind),
+            LABELS.get(event.kind, event.kind),
             event.at,
-            _about(event),
+            _details(event),
             tone="bad" if event.kind == "late_payment" or event.error else "good",
         )
     if known.last_error:
@@ -61,14 +61,14 @@ def _dated(known: Explanation, now: datetime) -> Iterator[Step]:
         yield Step("Lease ends", known.leased_until, "a sweep has claimed it", is_ahead=True)
 
 
-def _about(event: Event) -> str:
-    data = [f"{name.replace('_', ' ')}: {value}" for name, value in event.data.items()]
+def _details(event: Event) -> str:
+    details = [f"{name.replace('_', ' ')}: {value}" for name, value in event.data.items()]
     if event.error:
-        data.append(f"a handler refused it {event.refusals} times: {event.error}")
+        details.append(f"failed deliveries: {event.refusals}, last error: {event.error}")
     elif event.delivered_at is None:
-        data.append("not delivered yet")
-    return "; ".join(data)
+        details.append("not delivered yet")
+    return "; ".join(details)
 
 
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -1,4 +1,4 @@
-"""Django's transactions, for the store: on its connections, in its ``atomic`` blocks, told of its commits."""
+"""Django's transactions for the store: its connections, its ``atomic`` blocks, and its ``on_commit``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from orders.store import Joined, judge
 
 
 class DjangoTransactions:
-    """Transactions of one of Django's databases: the caller's ``transaction.atomic``, or else our own.
+    """Transactions on one of Django's databases: the caller's ``transaction.atomic``, or our own.
 
-    Redis is told by ``transaction.on_commit``. If it fails then, what is committed stands.
+    ``transaction.on_commit`` updates Redis. If that fails, the commit is still valid.
 
     Args:
-        alias: returns the alias of the database to use now: routers may name another each time.
+        alias: returns the alias of the database to use now. Routers may choose another one each time.
     """
 
     def __init__(self, alias: Callable[[], str]) -> None:
@@ -34,7 +34,7 @@ class DjangoTransactions:
 
     @contextmanager
     def begin(self, session: Joined | None = None, *, reading: bool = False) -> Iterator[sa.Connection]:
-        """Yield an SQLAlchemy connection that is Django's underneath; see `orders.store.Transactions`."""
+        """Yield an SQLAlchemy connection on Django's connection; see `orders.store.Transactions`."""
         _reject(session)
         alias = self._alias()
         if alias not in self._checked:
@@ -50,17 +50,17 @@ class DjangoTransactions:
             yield connection
 
     def is_joined(self, session: Joined | None) -> bool:
-        """Tell whether this thread is in a transaction of the caller's."""
+        """Return whether this thread is in a transaction of the caller."""
         _reject(session)
         return bridge.is_joined(self._alias())
 
     def forgives(self, session: Joined | None) -> bool:
-        """Return True: whatever Django has saved outside of ``atomic`` is committed too."""
+        """Return True: what Django saved outside ``atomic`` is committed already."""
         _reject(session)
         return True
 
     def after_commit(self, session: Joined | None, call: Callable[[], object]) -> None:
-        """Call this after the commit of ``atomic``; outside, at once."""
+        """Call *call* after the commit of ``atomic``; outside ``atomic``, at once."""
         transaction.on_commit(call, using=self._alias(), robust=True)
 
     @contextmanager
@@ -70,12 +70,12 @@ class DjangoTransactions:
 
     @contextmanager
     def savepoint(self, argument: str) -> Iterator[Callable[[], None]]:
-        """Yield what has ``atomic`` roll back to here."""
+        """Yield a function that makes ``atomic`` roll back to here."""
         with transaction.atomic(using=argument):
             yield partial(transaction.set_rollback, True, using=argument)
 
     def in_thread(self, hook: HookT) -> HookT:
-        """Return what closes the connections that the hook has opened: no request ends in that thread."""
+        """Wrap a hook so that its connections are closed afterwards, because no request ends in its thread."""
 
         @wraps(hook)
         def call(*arguments: Any) -> Any:
@@ -87,7 +87,7 @@ class DjangoTransactions:
         return cast("HookT", call)
 
     def worker(self) -> AbstractContextManager[None]:
-        """Return what has attempts use connections that stay open and go from thread to thread."""
+        """Return a context in which attempts use connections that stay open and are passed between threads."""
         return bridge.keeping()
 
     def database(self, connection: sa.Connection) -> Hashable:
@@ -95,14 +95,14 @@ class DjangoTransactions:
         return cast("str", connection.info["alias"])
 
     def close(self) -> None:
-        """Close this thread's connection, unless a transaction of the caller's needs it, and those that are kept."""
+        """Close this thread's connection and the kept ones, unless the caller's transaction is using it."""
         alias = self._alias()
         if not bridge.is_joined(alias):
             bridge.close(alias)
 
 
 class AtOnce(DjangoTransactions):
-    """The same for operators, who want to know: nothing waits for a commit, and a Redis that fails raises."""
+    """The same for operators: nothing waits for a commit, and a failure of Redis raises an error."""
 
     def forgives(self, session: Joined | None) -> bool:
         """Return False."""
@@ -110,39 +110,39 @@ class AtOnce(DjangoTransactions):
         return False
 
     def after_commit(self, session: Joined | None, call: Callable[[], object]) -> None:
-        """Call this now."""
+        """Call *call* now."""
         call()
 
 
 def check(alias: str) -> None:
-    """Check that the project's settings for a database can serve.
+    """Check the project's settings for a database.
 
     Raises:
-        SchemaError: they cannot; the error says what is accepted.
+        SchemaError: a setting is not accepted.
     """
     if problem := time_zone_problem(alias) or autocommit_problem(alias):
         raise SchemaError(problem)
 
 
 def time_zone_problem(alias: str) -> str | None:
-    """Return what is wrong with the project's time zones, if anything: deadlines must be instants.
+    """Return what is wrong with the project's time zones, if anything: a deadline needs a time zone.
 
     Args:
         alias: the database of the orders.
     """
     if not django_settings.USE_TZ:
-        return "USE_TZ is False: accepted is True, because a deadline without a time zone is no instant"
+        return "USE_TZ is False: it must be True, because a deadline needs a time zone"
     connection = connections[alias]
     if connection.vendor != "postgresql" and connection.timezone_name != "UTC":
         return (
-            f"DATABASES[{alias!r}]['TIME_ZONE'] is {connection.timezone_name!r}: accepted is 'UTC', or to leave it "
-            "out, because this database keeps no time zone beside a deadline"
+            f"DATABASES[{alias!r}]['TIME_ZONE'] is {connection.timezone_name!r}: it must be 'UTC' or left out, because "
+            "this database stores deadlines without a time zone"
         )
     return None
 
 
 def autocommit_problem(alias: str) -> str | None:
-    """Return what is wrong if Django never commits by itself.
+    """Return what is wrong with ``AUTOCOMMIT``, if anything.
 
     Args:
         alias: the database of the orders.
@@ -150,26 +150,26 @@ def autocommit_problem(alias: str) -> str | None:
     if connections[alias].settings_dict["AUTOCOMMIT"]:
         return None
     return (
-        f"DATABASES[{alias!r}]['AUTOCOMMIT'] is False: accepted is True, because nothing would commit what a worker "
-        "does, and on_commit would never be called"
+        f"DATABASES[{alias!r}]['AUTOCOMMIT'] is False: it must be True, because otherwise nothing commits a worker's "
+        "changes, and on_commit is never called"
     )
 
 
 @contextmanager
 def translated(alias: str) -> Iterator[None]:
-    """Turn the errors of a database, SQLAlchemy's or Django's, into ours."""
+    """Convert database errors, SQLAlchemy's or Django's, to ours."""
     try:
         yield
     except transaction.TransactionManagementError:
-        raise  # the caller's or a hook's own mistake, and no outage
+        raise  # a mistake of the caller or a hook, not an outage
     except SchemaError as error:
         raise SchemaError(
-            f"DATABASES[{alias!r}]: {error} (in Django, ORDERS names the model: is `manage.py migrate` to be run?)"
+            f"DATABASES[{alias!r}]: {error} (in Django, ORDERS names the model; has `manage.py migrate` been run?)"
         ) from error
     except exc.DBAPIError as error:
         about_data = isinstance(error, exc.DataError | exc.IntegrityError)
         raise judge(error.orig, _called(alias), is_about_data=about_data) from error
-    except Error as error:  # of a BEGIN or a COMMIT, or of what a hook has done
+    except Error as error:  # from BEGIN or COMMIT, or from a hook
         about_data = isinstance(error, DataError | IntegrityError)
         raise judge(error.__cause__ or error, _called(alias), is_about_data=about_data) from error
 
@@ -181,5 +181,5 @@ def _called(alias: str) -> str:
 def _reject(session: Joined | None) -> None:
     if session is not None:
         raise TypeError(
-            f"session={session!r}: not accepted in Django, where calls inside transaction.atomic are part of it"
+            f"session={session!r} is not accepted in Django: calls inside transaction.atomic are part of it"
         )

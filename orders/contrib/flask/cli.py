@@ -1,6 +1,6 @@
-"""``flask orders``: the verbs of the command line, on the current app's settings, database and hooks.
+"""``flask orders``: the commands of ``orders``, with the current app's settings, database and hooks.
 
-The command line is made with Typer, whose commands are none of Click's: each verb here hands over what follows it.
+The command line uses Typer, whose commands are not Click commands: each command here passes its arguments on.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from orders.contrib.flask.state import AppState
 
 INSTEAD = {
-    "demo": "it plays a shop of its own. Run `orders demo`",
+    "demo": "run `orders demo`, which starts its own shop",
     "up": "run `ORDERS_APP=… orders up`, with the name of this app",
 }
-"""Verbs that are none of an app, and what to do instead."""
+"""Commands that an app does not have, and what to do instead."""
 
 INIT_DB = "init-db"
 
@@ -35,8 +35,8 @@ def commands(name: str, state: Callable[[], AppState]) -> AppGroup:
     """Return the group of commands.
 
     Args:
-        name: what it is called.
-        state: returns what the current app has of the extension.
+        name: the name of the group.
+        state: returns the extension's state in the current app.
     """
     group = AppGroup(name, help=HELP)
     verbs = build(HELP, instead=INSTEAD)
@@ -53,20 +53,20 @@ def commands(name: str, state: Callable[[], AppState]) -> AppGroup:
                 main([str(context.info_name), *arguments], commands=verbs, prog_name=f"flask {name}")
 
     @group.command(INIT_DB)
-    @click.option("--id-type", type=click.Choice(get_args(IdType)), default="text", help="What ids are.")
+    @click.option("--id-type", type=click.Choice(get_args(IdType)), default="text", help="The type of order ids.")
     def init_db(id_type: IdType) -> None:
-        """Create the table of events and, in an app without a model, the default orders table: what is missing."""
+        """Create the missing tables: the table of events and, in an app without a model, the default orders table."""
         app = state()
         settings = app.expiry.settings
         try:
             if app.database is None or app.database.model is None:
-                _tell(settings.table, is_new=app.store.create_table(id_type))
-            _tell(settings.events_table, is_new=app.store.create_outbox())
+                _report(settings.table, is_new=app.store.create_table(id_type))
+            _report(settings.events_table, is_new=app.store.create_outbox())
         except OrdersError as error:
             raise click.ClickException(str(error)) from error
 
     return group
 
 
-def _tell(name: str, *, is_new: bool) -> None:
+def _report(name: str, *, is_new: bool) -> None:
     click.echo(f"table {name}: {'created' if is_new else 'there already, left as it is'}")

@@ -1,4 +1,4 @@
-"""The shop's hooks in its app's context, wherever they are called: in a worker, in a request, in a command."""
+"""Runs the shop's hooks in its app's context: in a worker, in a request and in a command."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def share(shop: Hooks, app_hooks: Hooks, app: Flask) -> None:
-    """Make *app_hooks* the shop's hooks, those without a session each in the context of one app.
+    """Copy the shop's hooks to *app_hooks*. Hooks without a session are wrapped to run in the app's context.
 
-    Those with a session are called in the context of `session_context`.
+    Hooks with a session run in `session_context`.
     """
 
     def in_context(function: Callable[..., Any] | None) -> Any:
@@ -33,7 +33,7 @@ def share(shop: Hooks, app_hooks: Hooks, app: Flask) -> None:
 
 @contextmanager
 def session_context(app: Flask, db: SQLAlchemy | None, session: Session) -> Iterator[None]:
-    """Have a context of the app in here in which ``db.session`` is this session."""
+    """Run the block in a context of the app in which ``db.session`` is this session."""
     registry: Any = None if db is None else db.session.registry
     if registry and is_current(app) and registry.has() and registry() is session:
         yield  # a payment that has joined db.session
@@ -42,22 +42,22 @@ def session_context(app: Flask, db: SQLAlchemy | None, session: Session) -> Iter
         if registry is None:
             yield
             return
-        # Models, queries and helpers that use db.session would otherwise work in a transaction of their own, which
-        # waits for the locks of this one.
+        # Otherwise, models, queries and helpers that use db.session would open their own transaction, which would wait
+        # for the locks of this one.
         registry.set(session)
         try:
             yield
         finally:
-            registry.clear()  # so that the end of the context does not close the session
+            registry.clear()  # otherwise the end of the context would close the session
 
 
 def is_current(app: Flask) -> bool:
-    """Tell whether a context of this app is active here."""
+    """Return whether a context of this app is active."""
     return bool(current_app) and current_app._get_current_object() is app  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class _InContext:
-    """A hook that is given no session: in the active context, if it is one of this app."""
+    """A hook without a session. It runs in the active context if that is this app's, otherwise in a new one."""
 
     def __init__(self, function: Callable[..., Any], app: Flask) -> None:
         self._function = function

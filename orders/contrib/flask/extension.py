@@ -1,4 +1,4 @@
-"""The extension object: one for a shop, whatever number of apps it is given to."""
+"""The extension object. One serves any number of apps."""
 
 from __future__ import annotations
 
@@ -25,27 +25,26 @@ if TYPE_CHECKING:
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 NAME: Final = "orders"
-"""Where the extension stands in ``app.extensions``, and what its commands are called."""
+"""The extension's key in ``app.extensions``, and the name of its commands."""
 
 
 class Orders:
     """Closes the unpaid orders of a Flask app at their deadlines.
 
-    With Flask-SQLAlchemy, what is called in a request belongs to the transaction of ``db.session``: `pay` and `extend`
-    happen in it, and the schedule is told by `enqueue` and `remove` once it has been committed, or at once if it has
-    nothing to commit. A Redis that is down then never fails a request whose order is placed: that is logged and
-    counted, and the task ``orders.reconcile`` makes up for it.
+    With Flask-SQLAlchemy, calls use the transaction of ``db.session``: `pay` and `extend` run in it; `enqueue` and
+    `remove` change the schedule after its commit, or at once if there is nothing to commit. If Redis is down then, the
+    request still succeeds: the failure is logged and counted, and the task ``orders.reconcile`` corrects the schedule.
 
     Args:
         app: the app to serve, as with `init_app`.
-        db: the Flask-SQLAlchemy extension; orders are in one of its databases. Without it, and without a model, they
-            are in ``ORDERS_DATABASE_URL``.
-        model: the class of orders: from it come the table, the id column and the database. ``ORDERS_STATUS_COLUMN``
+        db: the Flask-SQLAlchemy extension, if the orders are in one of its databases. Without it, and without a model,
+            they are in ``ORDERS_DATABASE_URL``.
+        model: the model of the orders. It defines the table, the id column and the database. ``ORDERS_STATUS_COLUMN``
             and ``ORDERS_DEADLINE_COLUMN`` name its attributes.
-        command: what the group of commands is called, if the shop has one called ``orders``.
+        command: the name of the group of commands, if the app already has a command ``orders``.
 
     Raises:
-        ConfigError: as `init_app` does.
+        ConfigError: see `init_app`.
     """
 
     def __init__(
@@ -65,23 +64,24 @@ class Orders:
             self.init_app(app)
 
     def init_app(self, app: Flask, *, db: SQLAlchemy | None = None, model: type[Any] | None = None) -> None:
-        """Serve an app, by the ``ORDERS_*`` of its configuration: what is changed there later has no effect.
+        """Serve an app, with the ``ORDERS_*`` of its configuration. Later changes to them have no effect.
 
-        Nothing is sent to Redis or to the database.
+        This does not connect to Redis or to the database.
 
         Args:
-            app: the app. If Flask-SQLAlchemy is used, ``db.init_app(app)`` comes before.
-            db: by default what the extension was made with.
-            model: likewise.
+            app: the app. With Flask-SQLAlchemy, call ``db.init_app(app)`` first.
+            db: by default the one given to the constructor.
+            model: by default the one given to the constructor.
 
         Raises:
-            ConfigError: a setting is wrong or unknown, the model cannot serve, or the app has such an extension.
+            ConfigError: a setting is invalid or unknown, the model is not supported, or the app already has an Orders
+                extension.
         """
         if NAME in app.extensions:
-            raise ConfigError(f"the app {app.name!r} has an Orders extension already: use that one")
+            raise ConfigError(f"the app {app.name!r} already has an Orders extension: use that one")
         if self._command in app.cli.commands:
             raise ConfigError(
-                f"`flask {self._command}` is a command of the app {app.name!r} already: name ours, "
+                f"the app {app.name!r} already has the command `flask {self._command}`: choose another name, as in "
                 'Orders(command="expiry")'
             )
         app.extensions[NAME] = AppState.of(self, app, db or self._db, model or self._model)
@@ -90,18 +90,18 @@ class Orders:
         self._share(app)
 
     def current(self, app: Flask | None = None) -> OrderExpiry:
-        """Return the use cases of an app, by default of the current one. They know nothing of ``db.session``.
+        """Return the use cases of an app, by default the current one. They do not use ``db.session``.
 
         Raises:
-            RuntimeError: there is no application context, or the app was not given to `init_app`.
+            RuntimeError: there is no application context, or `init_app` was not called with the app.
         """
         return self._state(app).expiry
 
     def provide(self, app: Flask) -> None:
-        """Have this process, a Celery worker or beat, serve an app, as ``ORDERS_APP`` has it do.
+        """Make this process, a Celery worker or beat, serve an app, as ``ORDERS_APP`` does.
 
         Raises:
-            RuntimeError: the app was not given to `init_app`.
+            RuntimeError: `init_app` was not called with the app.
         """
         self._state(app).provide()
 
@@ -125,33 +125,33 @@ class Orders:
         context: Mapping[str, Any] | None = None,
         session: Joined | None = None,
     ) -> datetime:
-        """Schedule an order's expiry once ``db.session`` has been committed; see `orders.enqueue`.
+        """Schedule an order's expiry after the commit of ``db.session``; see `orders.enqueue`.
 
         Args:
-            order_id: the order's id. A new one has it after ``db.session.flush()``.
-            expires_at: its deadline, an aware datetime.
-            timeout: instead, seconds (or a timedelta) from now.
-            context: what the shop's deadline rule may want to know.
-            session: another session or connection whose commit to wait for.
+            order_id: the order's id. A new order has one after ``db.session.flush()``.
+            expires_at: the deadline, an aware datetime.
+            timeout: instead of *expires_at*, seconds or a timedelta from now.
+            context: for the shop's deadline rule.
+            session: wait for the commit of this session or connection instead.
 
         Returns:
             The deadline, in UTC.
 
         Raises:
-            InvalidOrderId: the id is none.
-            InvalidDeadline: the deadline is no time, or naive, or the timeout is negative.
-            ScheduleUnavailable: Redis failed, and the app has no Flask-SQLAlchemy.
+            InvalidOrderId: the id is not valid.
+            InvalidDeadline: the deadline is not a datetime or is naive, or the timeout is negative.
+            ScheduleUnavailable: Redis failed, and the app does not use Flask-SQLAlchemy.
         """
         expiry, session = self._waiting_for(session)
         return expiry.enqueue(order_id, expires_at=expires_at, timeout=timeout, context=context, session=session)
 
     def enqueue_many(self, pairs: Iterable[tuple[OrderId, datetime | None]], *, session: Joined | None = None) -> int:
-        """Schedule many orders once ``db.session`` has been committed; see `orders.enqueue_many`."""
+        """Schedule many orders after the commit of ``db.session``; see `orders.enqueue_many`."""
         expiry, session = self._waiting_for(session)
         return expiry.enqueue_many(pairs, session=session)
 
     def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
-        """Take an order out of the schedule once ``db.session`` has been committed; see `orders.remove`."""
+        """Remove an order from the schedule after the commit of ``db.session``; see `orders.remove`."""
         expiry, session = self._waiting_for(session)
         return expiry.remove(order_id, session=session)
 
@@ -164,7 +164,7 @@ class Orders:
         context: Mapping[str, Any] | None = None,
         session: Joined | None = None,
     ) -> bool:
-        """Give a pending order another deadline, in the transaction of ``db.session``; see `orders.extend`."""
+        """Change the deadline of a pending order, in the transaction of ``db.session``; see `orders.extend`."""
         state, session = self._joining(session)
         extended = state.expiry.extend(
             order_id, expires_at=expires_at, timeout=timeout, context=context, session=session
@@ -175,7 +175,7 @@ class Orders:
     def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
         """Mark an order as paid if it is pending, in the transaction of ``db.session``; see `orders.pay`.
 
-        The verdict holds once that has been committed. ``expiry.current().pay(…)`` has a transaction of its own.
+        The verdict is valid once that transaction commits. ``expiry.current().pay(…)`` uses its own transaction.
         """
         state, session = self._joining(session)
         payment = state.expiry.pay(order_id, reference=reference, session=session)
@@ -183,34 +183,34 @@ class Orders:
         return payment
 
     def check(self, order_id: OrderId) -> State:
-        """Expire an order here and now if it is overdue, in a transaction of its own; see `orders.check`."""
+        """Expire an order now if it is overdue, in its own transaction; see `orders.check`."""
         state = self._state()
         found = state.expiry.check(order_id)
         state.refresh()
         return found
 
     def explain(self, order_id: OrderId) -> Explanation:
-        """Tell what is known about an order, and what will happen to it next; see `orders.explain`."""
+        """Return everything that is known about an order, and what happens to it next; see `orders.explain`."""
         return self.current().explain(order_id)
 
     def on_expire(self, function: ExpireHookT) -> ExpireHookT:
-        """Call this in the transaction that expires orders, with ``db.session`` in it; see `orders.on_expire`."""
+        """Register a hook that runs in the transaction that expires orders; see `orders.on_expire`."""
         return self._registered(self._hooks.on_expire(function))
 
     def on_late_payment(self, function: LatePaymentHookT) -> LatePaymentHookT:
-        """Ask this whether an expired order that is paid now may be revived; see `orders.on_late_payment`."""
+        """Register the hook that decides whether a late payment revives its order; see `orders.on_late_payment`."""
         return self._registered(self._hooks.on_late_payment(function))
 
     def guard(self, function: GuardHookT) -> GuardHookT:
-        """Ask this of each order before it is expired; see `orders.guard`."""
+        """Register the guard, which is asked before an order expires; see `orders.guard`."""
         return self._registered(self._hooks.guard(function))
 
     def on_event(self, function: EventHookT) -> EventHookT:
-        """Call this with each event, after its commit; see `orders.on_event`."""
+        """Register a handler for events, which are delivered after their commit; see `orders.on_event`."""
         return self._registered(self._hooks.on_event(function))
 
     def deadline_rule(self, function: DeadlineRuleT) -> DeadlineRuleT:
-        """Ask this for the deadline of an order that is given none; see `orders.deadline_rule`."""
+        """Register the rule for deadlines of orders without an explicit one; see `orders.deadline_rule`."""
         return self._registered(self._hooks.deadline_rule(function))
 
     def _registered(self, function: HookT) -> HookT:
@@ -226,7 +226,7 @@ class Orders:
         state = state_of(app)
         if state.extension is not self:
             raise RuntimeError(
-                "the app was given to another Orders extension: import that one, or call init_app(app) of this one"
+                "the app belongs to another Orders extension: import that one, or call init_app(app) on this one"
             )
         hooks.load(state.expiry.settings.hooks)
         return state
@@ -245,15 +245,15 @@ class Orders:
 
 
 def state_of(app: Flask | None = None) -> AppState:
-    """Return what an app has, by default the current one.
+    """Return the extension's state in an app, by default the current one.
 
     Raises:
-        RuntimeError: there is no application context, or the app has no such extension.
+        RuntimeError: there is no application context, or the app has no Orders extension.
     """
     if app is None and not current_app:
-        raise RuntimeError("no Flask app is active here: do this in a request, or within `with app.app_context():`")
+        raise RuntimeError("no Flask app is active: do this in a request, or inside `with app.app_context():`")
     extensions = (app or current_app).extensions
     if NAME not in extensions:
-        raise RuntimeError("the Flask app has no Orders extension: call init_app(app) when the app is made")
+        raise RuntimeError("the Flask app has no Orders extension: call init_app(app) when you create the app")
     state: AppState = extensions[NAME]
     return state

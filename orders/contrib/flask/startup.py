@@ -1,6 +1,6 @@
-"""Flask in a process that is no web server of its own: a Celery worker, beat. ``ORDERS_APP`` names the app there.
+"""Creates the Flask app in a Celery worker and beat. ``ORDERS_APP`` names it.
 
-``FLASK_APP`` would not do: it is also set where a shop uses `orders` without the extension.
+``FLASK_APP`` is not used, because shops that use `orders` without the extension set it too.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ VARIABLE = "ORDERS_APP"
 
 
 def start() -> None:
-    """Make the app that ``ORDERS_APP`` names, as ``flask --app`` does, and have this process serve it.
+    """Create the app that ``ORDERS_APP`` names, as ``flask --app`` does, and make this process serve it.
 
     Raises:
         ConfigError: there is no such app, or it has no Orders extension.
     """
-    named = os.environ[VARIABLE]
+    name = os.environ[VARIABLE]
     if get_load_dotenv():
         load_dotenv()
     try:
-        app = ScriptInfo(named).load_app()
+        app = ScriptInfo(name).load_app()
     except ClickException as error:
         raise ConfigError(
-            f"{VARIABLE} is {named!r}: accepted is what `flask --app` accepts, shop or shop:create_app. {error.message}"
+            f"{VARIABLE} is {name!r}: it must be a name for `flask --app`, such as shop or shop:create_app. "
+            f"{error.message}"
         ) from error
     if NAME not in app.extensions:
-        raise ConfigError(f"{VARIABLE} is {named!r}, and that app has no Orders extension: call init_app(app)")
+        raise ConfigError(f"{VARIABLE} is {name!r}, but that app has no Orders extension: call init_app(app)")
     state_of(app).provide()

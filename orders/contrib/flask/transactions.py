@@ -1,4 +1,4 @@
-"""Transactions on Flask-SQLAlchemy's engine, and how the use cases join that of ``db.session``."""
+"""Transactions on Flask-SQLAlchemy's engine, and how the use cases join the transaction of ``db.session``."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class FlaskTransactions(SqlTransactions):
 
     Args:
         app: the app.
-        url: of the database, if there is no engine for it.
-        db: the Flask-SQLAlchemy extension, if orders are in one of its databases.
-        engine: its engine, unless workers need one of their own.
+        url: the URL of the database, if there is no engine for it.
+        db: the Flask-SQLAlchemy extension, if the orders are in one of its databases.
+        engine: its engine, unless workers need a separate one.
     """
 
     def __init__(self, app: Flask, url: str, db: SQLAlchemy | None, engine: sa.Engine | None) -> None:
@@ -52,10 +52,10 @@ class FlaskTransactions(SqlTransactions):
 
 
 def watch(engine: sa.Engine) -> None:
-    """Note on each connection whether its transaction has written anything.
+    """Mark each connection whose transaction has written something.
 
-    Not every transaction that is open is going to be committed: after a commit, the first look at ``order.id`` begins
-    another, which ends with the request. What waited for that one's commit would be forgotten.
+    Not every open transaction is committed: after a commit, reading ``order.id`` begins another one, which ends with
+    the request. A call that waited for its commit would be lost.
     """
     if engine in _watched:
         return
@@ -66,7 +66,7 @@ def watch(engine: sa.Engine) -> None:
 
 
 def writing(db: SQLAlchemy, engine: sa.Engine) -> Joined:
-    """Return what the schedule waits for: ``db.session``'s connection or, with nothing to commit, an empty session."""
+    """Return what `enqueue` waits for: ``db.session``'s connection or, with nothing to commit, an empty session."""
     session = db.session()
     if session.in_transaction():
         session.flush()
@@ -77,7 +77,7 @@ def writing(db: SQLAlchemy, engine: sa.Engine) -> Joined:
 
 
 def joined(db: SQLAlchemy, engine: sa.Engine) -> Joined:
-    """Return what a payment joins: ``db.session`` or, if orders are not in its default database, its connection."""
+    """Return what a payment joins: ``db.session`` or, if the orders are not in the default database, its connection."""
     session = db.session()
     if _is_of_hook(session) or db.engines.get(None) is engine:
         return session
@@ -86,7 +86,7 @@ def joined(db: SQLAlchemy, engine: sa.Engine) -> Joined:
 
 
 def refresh(db: SQLAlchemy, model: type[Any]) -> None:
-    """Have ``db.session`` load orders again when they are looked at next: a row was changed beneath it."""
+    """Make ``db.session`` reload orders when they are next read, because a row changed without it."""
     if not db.session.registry.has():
         return
     session = db.session()
@@ -96,13 +96,13 @@ def refresh(db: SQLAlchemy, model: type[Any]) -> None:
 
 
 def forget_in_children(engine: sa.Engine) -> None:
-    """Have processes that are forked from this one open connections of their own.
+    """Make processes that are forked from this one open their own connections.
 
-    An app that asks its database something while it starts leaves a connection in the pool. Celery's processes would
-    all talk over that one.
+    If the app queries its database while it starts, a connection stays in the pool. All of Celery's child processes
+    would share it.
     """
     if isinstance(engine.pool, StaticPool | SingletonThreadPool):
-        return  # SQLite in memory: there is nothing elsewhere to connect to
+        return  # SQLite in memory: a new connection would see an empty database
     _listen_to_forks()
     _forking.add(engine)
 
@@ -122,7 +122,7 @@ def _connection(session: Session, engine: sa.Engine) -> sa.Connection:
 
 
 def _is_of_hook(session: Session) -> bool:
-    """Tell whether ``db.session`` is what a hook was given: it has but one connection, and that has been written to."""
+    """Return whether ``db.session`` is a hook's session: it has only one connection, which has written already."""
     return isinstance(session.bind, sa.Connection)
 
 

@@ -61,22 +61,22 @@ def test_djangos_dict_goes_before_the_environment(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (7, "ORDERS is 7 in Django's settings: accepted is a dict"),
-        ({}, "ORDERS['MODEL'] is None: accepted is the model"),
+        (7, "ORDERS is 7 in Django's settings: it must be a dict"),
+        ({}, "ORDERS['MODEL'] is None: it must name the model"),
         ({"MODEL": "Order"}, "ORDERS['MODEL'] is 'Order'"),
         ({"MODEL": "shop.Nope"}, "App 'shop' doesn't have a 'Nope' model"),
         ({"MODEL": "nope.Order"}, "No installed app with label 'nope'"),
-        ({"STATUS_FIELD": "state"}, "ORDERS['STATUS_FIELD'] is 'state': accepted is a field of shop.Order"),
+        ({"STATUS_FIELD": "state"}, "ORDERS['STATUS_FIELD'] is 'state': it must be a field of shop.Order"),
         ({"STATUS_FIELD": "items"}, "expires_at, id, status"),
         ({"DEADLINE_FIELD": "status"}, "ORDERS['DEADLINE_FIELD'] is 'status', a CharField of shop.Order"),
-        ({"PAID": "payed"}, "ORDERS['PAID'] is 'payed': accepted is a choice of shop.Order.status: pending, paid"),
-        ({"CANCELLED": "void"}, "ORDERS['CANCELLED'] is 'void': accepted is a choice"),
-        ({**BOOKING, "PAID": "paid"}, "ORDERS['PAID'] is 'paid': accepted is a number"),
-        ({"DATABASE": "nope"}, "ORDERS['DATABASE'] is 'nope': accepted is an alias of DATABASES: default"),
-        ({"DATABASE_URL": "sqlite://"}, "ORDERS['DATABASE_URL'] is no setting in Django: accepted is DATABASES"),
-        ({"TABLE": "x"}, "ORDERS['TABLE'] is no setting in Django: accepted is MODEL"),
-        ({"LEESE": 5}, "ORDERS['LEESE'] is no setting; the settings are BATCH_SIZE"),
-        ({"EVENTS_TABLE": "shop.events"}, "ORDERS['EVENTS_TABLE'] is 'shop.events': accepted is the name of a table"),
+        ({"PAID": "payed"}, "ORDERS['PAID'] is 'payed': it must be a choice of shop.Order.status (pending, paid"),
+        ({"CANCELLED": "void"}, "ORDERS['CANCELLED'] is 'void': it must be a choice"),
+        ({**BOOKING, "PAID": "paid"}, "ORDERS['PAID'] is 'paid': it must be a whole number"),
+        ({"DATABASE": "nope"}, "ORDERS['DATABASE'] is 'nope': it must be an alias in DATABASES (default"),
+        ({"DATABASE_URL": "sqlite://"}, "ORDERS['DATABASE_URL'] is not a setting in Django: use DATABASES"),
+        ({"TABLE": "x"}, "ORDERS['TABLE'] is not a setting in Django: use MODEL"),
+        ({"LEESE": 5}, "ORDERS['LEESE'] is not a setting; the settings are BATCH_SIZE"),
+        ({"EVENTS_TABLE": "shop.events"}, "ORDERS['EVENTS_TABLE'] is 'shop.events': it must be the name of a table"),
         ({"LEASE": -5}, "ORDERS_LEASE is -5: accepted is a number of seconds"),
     ],
 )
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_named_with_what_is_accepted(given: Any, told: str) -> 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_deadlines_must_be_instants(project: Project) -> None:
     store = project.expiry().store
-    with override_settings(USE_TZ=False), pytest.raises(SchemaError, match="USE_TZ is False: accepted is True"):
+    with override_settings(USE_TZ=False), pytest.raises(SchemaError, match="USE_TZ is False: it must be True"):
         store.row("42")
 
 
@@ -99,11 +99,11 @@ def test_deadlines_must_be_instants(project: Project) -> None:
 def test_a_database_with_a_time_zone_of_its_own_is_refused(project: Project, database_url: str) -> None:
     with adapters.database(database_url) as alias:
         connections.settings[alias]["TIME_ZONE"] = "Asia/Tokyo"
-        assert "['TIME_ZONE'] is 'Asia/Tokyo': accepted is 'UTC'" in str(time_zone_problem(alias))
+        assert "['TIME_ZONE'] is 'Asia/Tokyo': it must be 'UTC'" in str(time_zone_problem(alias))
     with adapters.database(database_url) as alias:
         connections.settings[alias]["AUTOCOMMIT"] = False
         store = DjangoStore(project.expiry().settings, lambda: alias)
-        with pytest.raises(SchemaError, match=r"\['AUTOCOMMIT'\] is False: accepted is True"):
+        with pytest.raises(SchemaError, match=r"\['AUTOCOMMIT'\] is False: it must be True"):
             store.check()
 
 
@@ -158,7 +158,7 @@ def test_the_command_orders_finds_the_project_in_the_working_directory(tmp_path:
 
     assert explain("right").startswith("error: DATABASES['default']: ORDERS_TABLE is 'shop_order'")
     assert explain("nowhere.settings") == (
-        "error: DJANGO_SETTINGS_MODULE is 'nowhere.settings': accepted is a module of settings, as in `manage.py`; "
+        "error: DJANGO_SETTINGS_MODULE is 'nowhere.settings': it must be a settings module, as in `manage.py`; "
         "No module named 'nowhere'\n"
     )
 

@@ -113,9 +113,9 @@ def test_the_list_counts_and_shows_what_stands_where(site: Site) -> None:
 
 
 def test_a_dead_beat_is_told(site: Site) -> None:
-    assert "Nobody sweeps" in site.operator.get(LIST).text
+    assert "No recent sweep" in site.operator.get(LIST).text
     site.expiry.schedule.claim(10)
-    assert "Nobody sweeps" not in site.operator.get(LIST).text
+    assert "No recent sweep" not in site.operator.get(LIST).text
 
 
 def test_pages_over_250_dead_letters(site: Site) -> None:
@@ -191,7 +191,7 @@ class TestOnARow:
         order_id = site.place(due=-60, enqueue=False)
         site.bury(order_id)
         response = site.operator.post(page_of(order_id), {"action": "retry"}, follow=True)
-        assert told(response) == ["1 order scheduled again, due now."]
+        assert told(response) == ["1 order requeued, due now."]
         claim = site.expiry.schedule.claim(10)
         assert site.expiry.expire([order_id], claim.lease) == {"expired": 1}
         assert Order.objects.get().status == "expired"
@@ -240,7 +240,7 @@ def test_minutes_that_are_none_are_refused(site: Site, minutes: str) -> None:
     order_id = site.place()
     before = site.redis.zscore("orders", order_id)
     response = site.operator.post(page_of(order_id), {"action": "extend", "minutes": minutes}, follow=True)
-    assert told(response)[0].startswith("Nothing was done: minutes are")
+    assert told(response)[0].startswith("Nothing was done: minutes must be")
     assert site.redis.zscore("orders", order_id) == before
 
 
@@ -248,7 +248,7 @@ def test_those_selected_are_retried_and_each_is_logged(site: Site) -> None:
     site.bury("41", "42", "43")
     chosen = {"action": "retry", "_selected_action": ["41", "43", "44"]}
     response = site.operator.post(f"{LIST}?where=dead", chosen, follow=True)
-    assert told(response) == ["2 orders scheduled again, due now.", "No dead letter any more: 44."]
+    assert told(response) == ["2 orders requeued, due now.", "No longer in the dead letters: 44."]
     assert site.letters() == 1
     assert site.redis.zcard("orders") == 2
     assert sorted(LogEntry.objects.values_list("object_id", flat=True)) == ["41", "43"]
@@ -258,10 +258,10 @@ def test_all_dead_letters_are_retried_with_one_entry_in_the_log(site: Site) -> N
     site.bury(*map(str, range(120)))
     chosen = {"action": "retry", "select_across": "1", "_selected_action": [str(number) for number in range(50)]}
     client = site.operator
-    assert told(client.post(f"{LIST}?where=dead", chosen, follow=True)) == ["120 orders scheduled again, due now."]
+    assert told(client.post(f"{LIST}?where=dead", chosen, follow=True)) == ["120 orders requeued, due now."]
     assert (site.letters(), site.redis.zcard("orders")) == (0, 120)
     entry = LogEntry.objects.get()
-    assert (entry.object_repr, entry.get_change_message()) == ("all dead letters", "Retried all 120 dead letters.")
+    assert (entry.object_repr, entry.get_change_message()) == ("all dead letters", "Requeued all 120 dead letters.")
     assert "all dead letters" in client.get("/admin/").text
 
 
@@ -271,7 +271,7 @@ def test_an_order_is_removed_after_a_question_and_its_row_stays(site: Site) -> N
     assert "Are you sure?" in client.post(page_of(order_id), {"action": "remove"}).text
     assert site.redis.zcard("orders") == 1
     response = client.post(page_of(order_id), {"action": "remove", "post": "yes"}, follow=True)
-    assert told(response) == ["1 of 1 order removed from the schedule. Their rows were left alone."]
+    assert told(response) == ["1 of 1 order removed from the schedule. Their rows did not change."]
     assert site.redis.zcard("orders") == 0
     assert Order.objects.get().status == "pending"
     assert LogEntry.objects.get().get_change_message() == "Removed from the schedule."

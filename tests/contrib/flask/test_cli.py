@@ -81,7 +81,7 @@ def test_init_db_creates_the_table_of_events(make_shop: MakeShop) -> None:
 def test_a_shop_may_have_commands_called_orders_itself() -> None:
     app = Flask("shop")
     app.cli.command("orders")(lambda: None)
-    with pytest.raises(ConfigError, match=r"`flask orders` is a command of the app 'shop' already"):
+    with pytest.raises(ConfigError, match=r"the app 'shop' already has the command `flask orders`"):
         Orders(app)
     Orders(app, command="expiry")
     assert "reconcile" in app.test_cli_runner().invoke(args=["expiry", "--help"]).output

@@ -94,10 +94,13 @@ def test_the_database_is_the_one_of_the_models_bind_key(db: SQLAlchemy) -> None:
         ({"ORDERS_LEASE": "soon"}, "ORDERS_LEASE is 'soon': accepted is a number of seconds"),
         ({"ORDERS_LEESE": 60}, "ORDERS_LEESE is no setting; the settings are"),
         ({"ORDERS_KEY": None}, "ORDERS_KEY is None: accepted is a name"),
-        ({"ORDERS_DATABASE_URL": "sqlite:///x.db"}, "ORDERS_DATABASE_URL is in the app's configuration, and so is db="),
-        ({"ORDERS_TABLE": "orders"}, "ORDERS_TABLE is in the app's configuration, and so is model=Order"),
-        ({"ORDERS_STATUS_COLUMN": "stat"}, "ORDERS_STATUS_COLUMN is 'stat', and model=Order has no such column"),
-        ({"ORDERS_DEADLINE_COLUMN": 7}, "accepted is one of deadline, number, state"),
+        (
+            {"ORDERS_DATABASE_URL": "sqlite:///x.db"},
+            "ORDERS_DATABASE_URL is set in the app's configuration, and so is db=",
+        ),
+        ({"ORDERS_TABLE": "orders"}, "ORDERS_TABLE is set in the app's configuration, and so is model=Order"),
+        ({"ORDERS_STATUS_COLUMN": "stat"}, "ORDERS_STATUS_COLUMN is 'stat', but model=Order has no such column"),
+        ({"ORDERS_DEADLINE_COLUMN": 7}, "it must be one of deadline, number, state"),
     ],
 )
 def test_a_wrong_setting_stops_the_start(db: SQLAlchemy, order: type[Any], config: dict[str, Any], told: str) -> None:
@@ -128,9 +131,9 @@ def elsewhere(db: SQLAlchemy) -> type[Any]:
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (composite, "model=Order has the primary key (shop, number): accepted is one of one column"),
+        (composite, "model=Order has the primary key (shop, number): it must have exactly one column"),
         (elsewhere, "SQLALCHEMY_BINDS has no 'sales'"),
-        (lambda _: dict, "model=<class 'dict'>: accepted is a class that is mapped to a table"),
+        (lambda _: dict, "model=<class 'dict'>: it must be a class that is mapped to a table"),
     ],
 )
 def test_a_model_that_cannot_serve_stops_the_start(
@@ -144,7 +147,7 @@ def test_a_model_that_cannot_serve_stops_the_start(
 
 
 def test_flask_sqlalchemy_must_know_the_app(db: SQLAlchemy) -> None:
-    with pytest.raises(ConfigError, match=r"call db\.init_app\(app\) before"):
+    with pytest.raises(ConfigError, match=r"call db\.init_app\(app\) first"):
         Orders(make_app(), db=db)
 
 
@@ -157,13 +160,13 @@ def test_a_database_that_is_not_supported_stops_the_start(db: SQLAlchemy) -> Non
 def test_an_app_is_given_one_extension() -> None:
     app = make_app()
     Orders(app)
-    with pytest.raises(ConfigError, match="the app 'shop' has an Orders extension already"):
+    with pytest.raises(ConfigError, match="the app 'shop' already has an Orders extension"):
         Orders(app)
 
 
 def test_outside_of_a_context_it_is_said_what_to_do() -> None:
     expiry = Orders(make_app())
-    with pytest.raises(RuntimeError, match=r"no Flask app is active here.*app\.app_context\(\)"):
+    with pytest.raises(RuntimeError, match=r"no Flask app is active: .*app\.app_context\(\)"):
         expiry.enqueue("42")
 
 

@@ -156,9 +156,9 @@ def test_workers_serve_the_app_that_orders_app_names(
 @pytest.mark.parametrize(
     ("named", "told"),
     [
-        ("nowhere", "ORDERS_APP is 'nowhere': accepted is what `flask --app` accepts"),
-        ("shop:db", "ORDERS_APP is 'shop:db': accepted is what `flask --app` accepts"),
-        ("plain", "ORDERS_APP is 'plain', and that app has no Orders extension: call init_app(app)"),
+        ("nowhere", "ORDERS_APP is 'nowhere': it must be a name for `flask --app`"),
+        ("shop:db", "ORDERS_APP is 'shop:db': it must be a name for `flask --app`"),
+        ("plain", "ORDERS_APP is 'plain', but that app has no Orders extension: call init_app(app)"),
     ],
 )
 def test_a_worker_without_its_app_does_not_start(

@@ -1,4 +1,4 @@
-"""The shop's own part of the admin site. That of the schedule comes with `orders.contrib.django`."""
+"""The shop's part of the admin site. `orders.contrib.django` adds the schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from examples.shops.django.shop.models import Order, Product
 
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
-    """Where a broken place on the shelf is mended."""
+    """Products, with the field that mends a broken place on the shelf."""
 
     list_display = ("name", "price", "stock", "is_listed", "is_broken")
     list_editable = ("is_broken",)
@@ -17,19 +17,19 @@ class ProductAdmin(admin.ModelAdmin):
 
 @admin.register(Order)
 class OrderAdmin(admin.ModelAdmin):
-    """To look at only: states change by conditional updates, never by saving a row that was read before."""
+    """Read-only: the status changes by conditional updates, never by saving a row that was read earlier."""
 
     list_display = ("id", "status", "expires_at", "product", "units")
     list_filter = ("status",)
 
     def has_add_permission(self, request: object) -> bool:  # noqa: ARG002 - Django's signature
-        """Orders come from the shop."""
+        """Return False: the shop creates orders."""
         return False
 
     def has_change_permission(self, request: object, obj: object = None) -> bool:  # noqa: ARG002
-        """Nobody changes one here."""
+        """Return False."""
         return False
 
     def has_delete_permission(self, request: object, obj: object = None) -> bool:  # noqa: ARG002
-        """Nobody deletes one here."""
+        """Return False."""
         return False

@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Product(models.Model):
-    """What is sold, and how much of it is left."""
+    """A product, and how many are left."""
 
     name = models.CharField(max_length=64)
     note = models.CharField(max_length=200)
@@ -22,10 +22,10 @@ class Product(models.Model):
 
 
 class Order(models.Model):
-    """An order. Its key, status and deadline are all that the library needs to know of it."""
+    """An order. The library uses only its key, status and deadline."""
 
     class Status(models.TextChoices):
-        """What an order may be."""
+        """The states of an order."""
 
         PENDING = "pending"
         PAID = "paid"
@@ -40,10 +40,10 @@ class Order(models.Model):
     total = models.PositiveIntegerField(help_text="in cents")
 
     class Meta:
-        """What the table has besides."""
+        """The table's index."""
 
         indexes = (
-            # For reconciling, which looks for overdue orders that the schedule lacks.
+            # For reconciling, which finds overdue orders that are missing from the schedule.
             models.Index(fields=["expires_at", "id"], name="shop_order_overdue", condition=models.Q(status="pending")),
         )
 
@@ -52,7 +52,7 @@ class Order(models.Model):
 
 
 class Refund(models.Model):
-    """Money that goes back. Its key makes the gateway pay it back once, however often it is asked to."""
+    """A refund for the gateway. Its idempotency key makes the gateway pay it once, however often it is requested."""
 
     key = models.CharField(max_length=64, primary_key=True)
     order = models.ForeignKey(Order, models.PROTECT)

@@ -1,4 +1,4 @@
-"""What happens with an order that expires. A module of this name is found in every installed app."""
+"""The shop's hooks. The library imports ``order_hooks`` of every installed app."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from examples.shops.django.shop.models import Product
 
 
 class PlaceIsBroken(Exception):
-    """Nothing can be put back there, until an operator has mended it."""
+    """Stock cannot be put back there until an operator mends the place."""
 
 
 @orders.on_expire
 def give_back(_: str, order_ids: Sequence[int]) -> None:
-    """Put the stock back, in the transaction that expires the orders: both happen, or neither."""
+    """Put the stock back, in the transaction that expires the orders."""
     if broken := Product.objects.filter(order__in=order_ids, is_broken=True).first():
         raise PlaceIsBroken(f"the place of the {broken.name.lower()} is broken")
     shop.give_back(order_ids)

@@ -11,8 +11,8 @@ from examples.shops.page import dress
 
 
 def environment(**options: Any) -> jinja2.Environment:
-    """Return the environment, as Django's setting ``TEMPLATES`` asks for it."""
-    made = jinja2.Environment(**options)  # noqa: S701 - Django's options have autoescape on
+    """Return the environment. Django's setting ``TEMPLATES`` names this function."""
+    made = jinja2.Environment(**options)  # noqa: S701 - Django's options turn autoescape on
     dress(
         made,
         framework="Django",

@@ -1,4 +1,4 @@
-"""What the shop does with its orders. Nothing here knows of the web."""
+"""The shop's use cases, independent of the web."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Status = Order.Status
 
 @transaction.atomic
 def place(customer: str, product_id: int, units: int) -> Order | None:
-    """Take the stock and write the order, in one transaction; return None if there is not enough left."""
+    """Take the stock and insert the order, in one transaction; return None if there is not enough stock."""
     enough = Product.objects.filter(pk=product_id, stock__gte=units)
     if not enough.update(stock=F("stock") - units):
         return None
@@ -28,29 +28,29 @@ def place(customer: str, product_id: int, units: int) -> Order | None:
         total=units * Product.objects.get(pk=product_id).price,
         expires_at=timezone.now() + timedelta(seconds=orders.current().settings.timeout),
     )
-    orders.enqueue(order.pk, expires_at=order.expires_at)  # happens after the commit, or not at all
+    orders.enqueue(order.pk, expires_at=order.expires_at)  # takes effect after the commit, or not at all
     return order
 
 
 @transaction.atomic
 def pay(order: Order, reference: str) -> None:
-    """Note a payment, whatever becomes of it. A refund is written down in the same transaction."""
+    """Record a payment and, in the same transaction, a refund if one is due."""
     payment = orders.pay(order.pk, reference=reference)
-    if payment.refund_key:  # in this case the money goes back, and in no other
+    if payment.refund_key:  # only then is the payment refunded
         refund = {"order": order, "reason": payment.verdict.value, "amount": order.total}
         Refund.objects.get_or_create(key=payment.refund_key, defaults=refund)
 
 
 @transaction.atomic
 def cancel(order: Order) -> None:
-    """Cancel an order if it is still pending, and give back what it took."""
+    """Cancel an order if it is still pending, and put its stock back."""
     if Order.objects.filter(pk=order.pk, status=Status.PENDING).update(status=Status.CANCELLED):
         give_back([order.pk])
-        orders.remove(order.pk)  # after the commit; it saves the workers a look
+        orders.remove(order.pk)  # after the commit; saves the workers a query at the deadline
 
 
 def give_back(order_ids: Sequence[int]) -> None:
-    """Put back on the shelf what orders had taken. Products are locked in the order of their ids: no two deadlock."""
+    """Put back the stock of orders. Products are locked in the order of their ids, to prevent deadlocks."""
     taken = Order.objects.filter(pk__in=order_ids).values_list("product").annotate(Sum("units")).order_by("product")
     for product_id, units in taken:
         Product.objects.filter(pk=product_id).update(stock=F("stock") + units)

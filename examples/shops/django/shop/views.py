@@ -15,7 +15,7 @@ from examples.shops.django.shop.models import Order, Product, Refund
 
 
 class BasketForm(forms.Form):
-    """What a customer wants."""
+    """The form of a product."""
 
     product = forms.IntegerField()
     units = forms.IntegerField(min_value=1, max_value=99)
@@ -23,7 +23,7 @@ class BasketForm(forms.Form):
 
 @require_safe
 def shelf(request: HttpRequest) -> HttpResponse:
-    """Show what there is."""
+    """Show the products."""
     listed = Q() if "hidden" in request.GET else Q(is_listed=True)
     products = Product.objects.filter(listed).order_by("pk")
     context = {"here": "shelf", "products": products, "missed": "missed" in request.GET}
@@ -31,13 +31,13 @@ def shelf(request: HttpRequest) -> HttpResponse:
 
 
 def orders_page(request: HttpRequest) -> HttpResponse:
-    """Place an order, or show those of this customer."""
+    """Place an order, or list this customer's orders."""
     return check_out(request) if request.method == "POST" else my_orders(request)
 
 
 @require_POST
 def check_out(request: HttpRequest) -> HttpResponse:
-    """Place an order, and schedule its expiry."""
+    """Place an order and schedule its expiry."""
     basket = BasketForm(request.POST)
     if not basket.is_valid():
         return HttpResponseBadRequest(basket.errors.as_text(), content_type="text/plain")
@@ -47,7 +47,7 @@ def check_out(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def my_orders(request: HttpRequest) -> HttpResponse:
-    """Show this customer's orders in a state."""
+    """Show this customer's orders with one status."""
     status = request.GET.get("status", Order.Status.PENDING)
     own = Order.objects.filter(customer=customer(request))
     context = {
@@ -61,7 +61,7 @@ def my_orders(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def order_page(request: HttpRequest, number: int) -> HttpResponse:
-    """Show an order: until when it may be paid, or what became of it."""
+    """Show an order: its deadline, or its result."""
     order = own_order(request, number)
     refunds = Refund.objects.filter(order=order)
     return render(request, "order.html", {"here": "orders", "order": order, "refunds": refunds})
@@ -69,23 +69,23 @@ def order_page(request: HttpRequest, number: int) -> HttpResponse:
 
 @require_POST
 def pay(request: HttpRequest, number: int) -> HttpResponse:
-    """Take a payment. In a real shop, this is what the gateway calls when it has the money."""
+    """Take a payment. In a real shop, the payment gateway calls this after the payment."""
     shop.pay(own_order(request, number), reference=f"charge-{uuid4().hex}")
     return redirect(f"/orders/{number}")
 
 
 @require_POST
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
-    """Cancel an order that is not paid."""
+    """Cancel an unpaid order."""
     shop.cancel(own_order(request, number))
     return redirect(f"/orders/{number}")
 
 
 def customer(request: HttpRequest) -> str:
-    """Return who is asking."""
+    """Return the customer of this session."""
     return str(request.session.setdefault("customer", uuid4().hex))
 
 
 def own_order(request: HttpRequest, number: int) -> Order:
-    """Return an order of this customer, and of nobody else."""
+    """Return an order if it belongs to this customer."""
     return get_object_or_404(Order.objects.select_related("product"), pk=number, customer=customer(request))

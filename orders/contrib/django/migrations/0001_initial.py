@@ -8,7 +8,7 @@ from orders.contrib.django.operations import CreateOutbox
 
 
 class Migration(migrations.Migration):
-    """The first."""
+    """The first migration."""
 
     initial = True
     dependencies = ()

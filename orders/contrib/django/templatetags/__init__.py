@@ -1,1 +1,1 @@
-"""The filters of our templates."""
+"""The template filters."""

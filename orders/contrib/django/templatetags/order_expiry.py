@@ -1,4 +1,4 @@
-"""The filters of the operators' pages."""
+"""The template filters of the operators' pages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ register = template.Library()
 
 
 @register.filter
-def relative(at: datetime, now: datetime) -> str:
-    """Return how far an instant is from now: "in 35 s", "3 days, 2 hours ago"."""
-    seconds = (at - now).total_seconds()
+def relative(time: datetime, now: datetime) -> str:
+    """Return a time relative to now: "in 35 s", "3 days, 2 hours ago"."""
+    seconds = (time - now).total_seconds()
     if seconds > 0:
-        return f"in {seconds:.0f} s" if seconds < 60 else f"in {timeuntil(at, now)}"
-    return f"{-seconds:.0f} s ago" if seconds > -60 else f"{timesince(at, now)} ago"
+        return f"in {seconds:.0f} s" if seconds < 60 else f"in {timeuntil(time, now)}"
+    return f"{-seconds:.0f} s ago" if seconds > -60 else f"{timesince(time, now)} ago"

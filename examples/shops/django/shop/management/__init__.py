@@ -1,1 +1,1 @@
-"""For manage.py."""
+"""The package in which ``manage.py`` looks for commands."""

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """The first."""
+    """The first migration."""
 
     initial = True
 

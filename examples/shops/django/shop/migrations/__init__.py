@@ -1,1 +1,1 @@
-"""The migrations of the shop."""
+"""The shop's migrations."""

@@ -1,1 +1,1 @@
-"""The commands of ``manage.py``: `orders`."""
+"""The command ``manage.py orders``."""

@@ -1,4 +1,4 @@
-"""``manage.py orders …``: the verbs of the command ``orders``, on the project's own settings and connections."""
+"""``manage.py orders …``: the commands of ``orders``, with the project's own settings and connections."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ if TYPE_CHECKING:
     from orders.contrib.django.expiry import DjangoExpiry
 
 INSTEAD = {
-    "demo": "run `orders demo`, which brings a shop, a Redis and a database of its own",
-    "up": "start Redis, and Celery's worker and beat, beside your server",
-    "init-db": "the orders table is your model's, and the table of events comes with `manage.py migrate`",
+    "demo": "run `orders demo`, which starts its own shop, Redis and database",
+    "up": "start Redis, a Celery worker and beat next to your web server",
+    "init-db": "your model has the orders table, and `manage.py migrate` creates the table of events",
 }
+"""Commands that a Django project does not have, and what to do instead."""
 
 
 def commands() -> Typer:
-    """Return the verbs that make sense in a Django project."""
+    """Return the commands that a Django project has."""
     return cli.build(f"{cli.HELP} Settings come from ORDERS in Django's settings.", instead=INSTEAD)
 
 
 class Command(BaseCommand):
-    """Hands the arguments over to the command line of the library, which does the rest."""
+    """Passes its arguments on to the command line of the library."""
 
     help = cli.HELP
-    requires_system_checks = ()  # those of this app are run before a verb
+    requires_system_checks = ()  # `_run` runs those of this app
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run a verb. The exit status is that of the command ``orders``."""
-        # Django itself has acted on these two before, wherever they stand.
+        """Run a command. The exit status is that of ``orders``."""
+        # Django itself has handled these two already, in any position.
         django = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         django.add_argument("--settings")
         django.add_argument("--pythonpath")
@@ -49,18 +50,18 @@ class Command(BaseCommand):
             raise SystemExit(1) from None
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take whatever comes: the verb knows its arguments."""
+        """Accept all arguments: the command parses them."""
         parser.add_argument("arguments", nargs=argparse.REMAINDER)
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Run a verb for ``call_command("orders", "explain", "42")``; a `SystemExit` tells its status."""
+        """Run a command for ``call_command("orders", "explain", "42")``. A `SystemExit` holds its exit status."""
         self._run(options["arguments"], prog_name="manage.py orders")
 
     def _run(self, arguments: list[str], *, prog_name: str) -> None:
         with ExitStack() as stack:
-            if arguments and "--help" not in arguments:  # help is there whatever is wrong
-                wrong = [found for found in run_checks(tags=[TAG], databases=[]) if isinstance(found, Error)]
-                if wrong:
-                    raise SystemCheckError("\n".join(map(str, wrong)))
+            if arguments and "--help" not in arguments:  # help must work with invalid settings
+                errors = [message for message in run_checks(tags=[TAG], databases=[]) if isinstance(message, Error)]
+                if errors:
+                    raise SystemCheckError("\n".join(map(str, errors)))
                 stack.enter_context(process.using(cast("DjangoExpiry", process.current()).at_once))
             cli.main(arguments, commands=commands(), prog_name=prog_name)

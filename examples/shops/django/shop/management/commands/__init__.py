@@ -1,1 +1,1 @@
-"""The commands."""
+"""The shop's commands."""

@@ -1,4 +1,4 @@
-"""``open_shop``: creates the tables, an operator, and products on the shelf if there are none."""
+"""``open_shop``: creates the tables, and an operator and the products if there are none."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from examples.shops.django.shop.models import Product
 
 
 class Command(BaseCommand):
-    """The command."""
+    """The command ``open_shop``."""
 
-    help = "Create the tables, an operator, and products on the shelf if there are none."
+    help = "Create the tables, and an operator and the products if there are none."
 
     def handle(self, **_: Any) -> None:
-        """Do it."""
+        """Run the command."""
         call_command("migrate", verbosity=0)
         users = User.objects
         if not users.filter(username="operator").exists():
-            # The password of an example that runs on loopback.
+            # A password is fine here: the example listens on loopback only.
             users.create_superuser("operator", password="operator")  # noqa: S106
         if not Product.objects.exists():
             Product.objects.bulk_create(Product(**product) for product in PRODUCTS)
