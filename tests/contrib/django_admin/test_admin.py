@@ -176,7 +176,7 @@ def test_the_search_finds_any_order(site: Site) -> None:
     order_id = site.place(enqueue=False)
     response = site.operator.get(LIST, {"q": f" {order_id} "}, follow=True)
     assert response.redirect_chain == [(page_of(order_id), 302)]
-    assert "Reconciling finds it" in response.text
+    assert "Reconcile schedules it" in response.text
     assert "there is no row" in site.operator.get(LIST, {"q": "a/b"}, follow=True).text
 
 
