@@ -151,7 +151,7 @@ def _only(decorator: str, registered: HookT | None, function: HookT) -> HookT:
     if registered is not None and not _is_same(registered, function):
         raise ConfigError(
             f"@orders.{decorator} takes one function: {_name(registered)} is already registered, so {_name(function)} "
-            "cannot be"
+            "was rejected"
         )
     return function
 
