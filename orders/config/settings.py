@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     )
     """The modules with the shop's hooks."""
     guard_timeout: Seconds = Field(default_factory=_guard_timeout)
-    """How long the guard may take: at most half of ``ORDERS_LEASE``, by default 5 s or a quarter of it if that is less."""
+    """How long the guard may take: at most half of ``ORDERS_LEASE``; by default a quarter of it, or 5 s if less."""
     guard_parallel: int = Field(16, ge=1, le=256, description="a whole number from 1 to 256")
     """How many orders of one message the guard is asked about in parallel."""
     guard_limit: Count = 10
