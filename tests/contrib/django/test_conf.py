@@ -76,7 +76,7 @@ def test_djangos_dict_goes_before_the_environment(monkeypatch: pytest.MonkeyPatc
         ({"TABLE": "x"}, "ORDERS['TABLE'] is no setting in Django: accepted is MODEL"),
         ({"LEESE": 5}, "ORDERS['LEESE'] is no setting; the settings are BATCH_SIZE"),
         ({"EVENTS_TABLE": "shop.events"}, "ORDERS['EVENTS_TABLE'] is 'shop.events': accepted is the name of a table"),
-        ({"LEASE": -5}, "ORDERS_LEASE is -5: accepted is a number of seconds"),
+        ({"LEASE": -5}, "ORDERS_LEASE is -5: it must be a number of seconds"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_accepted(given: Any, told: str) -> None:
