@@ -95,21 +95,14 @@ class RedisUrl:
             raise ValueError("the name of the master is missing")
         if kind == "cluster" and database.strip("0"):
             raise ValueError("a cluster has no databases")
-        query = parse_qsl(parts.query, keep_blank_values=True)
-        of_sentinels = [
-            (name.removeprefix(_OF_SENTINELS), value)
-            for name, value in query
-            # A private CA or a client certificate is for the Sentinels, too.
-            if kind == "sentinel" and name.startswith((_OF_SENTINELS, "ssl_"))
-        ]
-        rest = [(name, value) for name, value in query if kind != "sentinel" or not name.startswith(_OF_SENTINELS)]
+        query, sentinel_query = _split(parts.query) if kind == "sentinel" else (parts.query, None)
         return cls(
             kind,
             hosts,
             is_tls=scheme == "rediss",
-            options=_options(f"{scheme}://{user}{at}host/{database}?{urlencode(rest)}"),
+            options=_options(f"{scheme}://{user}{at}host/{database}?{query}"),
             master=unquote(master),
-            sentinel_options=_options(f"{scheme}://host?{urlencode(of_sentinels)}") if kind == "sentinel" else None,
+            sentinel_options=None if sentinel_query is None else _options(f"{scheme}://host?{sentinel_query}"),
         )
 
 
@@ -123,6 +116,17 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
     if not parts.hostname:
         raise ValueError("a host is missing")
     return unquote(parts.hostname), parts.port or default_port  # an invalid port raises ValueError
+
+
+def _split(query: str) -> tuple[str, str]:
+    """Return the parts of a query that are for the master and for the Sentinels."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    master = [(name, value) for name, value in pairs if not name.startswith(_OF_SENTINELS)]
+    # A private CA or a client certificate is for the Sentinels, too.
+    sentinels = [
+        (name.removeprefix(_OF_SENTINELS), value) for name, value in pairs if name.startswith((_OF_SENTINELS, "ssl_"))
+    ]
+    return urlencode(master), urlencode(sentinels)
 
 
 def _options(url: str) -> Mapping[str, Any]:
