@@ -1,4 +1,4 @@
-# One image for the worker, beat, Flower and the `orders` command. Build it with `docker build -t order-expiry .`
+# The worker, beat and Flower: one image, three commands. Build with `docker build -t order-expiry .`
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY requirements/image.txt requirements/
