@@ -1,12 +1,12 @@
 # The commands of this project, the same at home and in CI. `make` alone lists them.
 #
-#   PYTHON=python3.13 VENV=.venv-3.13 make test     with another Python than the first one found
+#   PYTHON=python3.13 VENV=.venv-3.13 make test     use another Python than the first one found
 
 VENV ?= .venv
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $$python && exit; done)
 BIN := $(VENV)/bin
-# Files of tests at a time: one more than there are processors, since each waits for something now and then.
+# Test files that run in parallel: one more than there are processors, because each waits now and then.
 JOBS ?= $(shell python3 -c "import os; print(1 + (os.cpu_count() or 1))" 2>/dev/null || echo 3)
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
@@ -20,13 +20,13 @@ test coverage test-quick test-faults: export PYTHONDONTWRITEBYTECODE =
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-demo: $(BIN)/.run ## Play a shop for half a minute on embedded parts; ARGS="--orders 500 --seconds 60"
+demo: $(BIN)/.run ## Run a demo shop for half a minute on embedded servers; ARGS="--orders 500 --seconds 60"
 	@$(BIN)/orders demo $(ARGS)
 
-up: $(BIN)/.run ## Run redis, worker, beat and Flower until Ctrl-C
+up: $(BIN)/.run ## Run Redis, worker, beat and Flower until Ctrl-C
 	@$(BIN)/orders up $(ARGS)
 
-shop: $(BIN)/.dev ## Open an example shop; ARGS=django, flask or fastapi
+shop: $(BIN)/.dev ## Run an example shop; ARGS=django, flask or fastapi
 	@$(BIN)/python -m examples.shops.$(or $(ARGS),django)
 
 test: $(BIN)/.dev ## Run the tests; ARGS="-k sweep"
@@ -48,29 +48,29 @@ test-faults: $(BIN)/.dev ## Break processes, servers and clocks, play whole depl
 bench: $(BIN)/.bench ## Measure this project and its peers; ARGS="--quick"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(BIN)/.docs ## Build the documentation site, build/docs/index.html; a link that leads nowhere is an error
+docs: $(BIN)/.docs ## Build the documentation site, build/docs/index.html; a broken link is an error
 	$(BIN)/mypy docs
 	$(BIN)/sphinx-build --conf-dir docs --doctree-dir build/.doctrees --fresh-env --fail-on-warning --keep-going --nitpicky \
 		--quiet . build/docs
 
-model: $(BIN)/.bench ## Simulate larger deployments from what was measured; ARGS="run.json"
+model: $(BIN)/.bench ## Simulate larger deployments from measured costs; ARGS="run.json"
 	@$(BIN)/python -m benchmarks.model $(ARGS)
 
-check: $(BIN)/.dev ## Check style, types, the direction of imports, dependencies
+check: $(BIN)/.dev ## Check style, types, import directions and dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-audit: $(BIN)/.dev ## Ask whether something that is pinned is known to be vulnerable
+audit: $(BIN)/.dev ## Check the pinned packages for known vulnerabilities
 	@.ci/audit $(BIN)
 
-format: $(BIN)/.dev ## Put the code into its form
+format: $(BIN)/.dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
+lock: ## Regenerate requirements/*.txt; LOCK_FLAGS=--upgrade
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --require-hashes -r requirements/lock.txt
 	$(COMPILE) pyproject.toml --extra embedded --group build -o requirements/run.txt
@@ -83,7 +83,7 @@ lock: ## Write requirements/*.txt anew; LOCK_FLAGS=--upgrade
 	$(COMPILE) --group lock -o requirements/lock.txt
 	$(COMPILE) --group oldest -o requirements/oldest.txt
 
-clean: ## Remove what the other commands made
+clean: ## Remove everything that the other commands created
 	rm -rf $(VENV) $(VENV)-lock .orders build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/.run: requirements/run.txt pyproject.toml
@@ -99,12 +99,12 @@ $(BIN)/.bench: requirements/bench.txt pyproject.toml
 $(BIN)/.docs: requirements/docs.txt pyproject.toml
 	$(call install,docs)
 
-# uv takes a quarter of pip's time. Where only pip is told of an index, pip installs.
+# uv takes a quarter of pip's time. If only pip is configured with an index, pip installs.
 uv = $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1) \
 	|| $(BIN)/pip install --quiet --disable-pip-version-check $(1)
 
 define install
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on PATH: name one with PYTHON=…" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is required, but none is on PATH: set PYTHON=…" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing requirements/$(1).txt into $(VENV) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt

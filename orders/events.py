@@ -1,4 +1,4 @@
-"""What happens to orders, as events: the rows of the outbox, and what handlers are given."""
+"""Events: what happened to orders, as stored in the outbox and passed to handlers."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ class EventKind(StrEnum):
     PAID = "paid"
     EXTENDED = "extended"
     LATE_PAYMENT = "late_payment"
-    """Money came for an order that does not take it any more: a refund is due."""
+    """A payment came for an order that can no longer be paid: a refund is due."""
     REVIVED = "revived"
-    """Money came for an expired order, and the shop took its stock again: it is paid."""
+    """A payment came for an expired order, and the shop could reserve its stock again: the order is paid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an order, as it stands in the outbox."""
+    """Something that happened to an order, as stored in the outbox."""
 
     id: int
-    """Unique. An event may be delivered twice: keep the ids of those that you have handled."""
+    """Unique. An event may be delivered twice: store the ids of the events that you have handled."""
     order_id: str
     kind: EventKind
     at: datetime
-    """When it happened, in UTC, by the clock that decided."""
+    """When it happened, in UTC, by the clock that decided it."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """More about it: "deadline", "reference", "refund_key", "verdict", "by"."""
+    """Details: "deadline", "reference", "refund_key", "verdict", "by"."""
     delivered_at: datetime | None = None
-    """When the handlers had it; None if they have not."""
+    """When the handlers had processed it; None if they have not."""
     refusals: int = 0
-    """How many times a handler refused it."""
+    """How many times a handler failed on it."""
     error: str | None = None
-    """Why, the last time."""
+    """The last failure."""

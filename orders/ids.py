@@ -1,8 +1,8 @@
-"""Order ids, as the members of a sorted set: text on this side, bytes on the other.
+"""Order ids: text in Python, bytes as members of the sorted set in Redis.
 
-Whoever may write to Redis may add any bytes as a member. Bytes that are not UTF-8 become text with lone
-surrogates (PEP 383), survive JSON like that, and turn back into the same bytes, so that even such a member can
-be moved and removed. They are nobody's order, and `parse` refuses them.
+Every client that can write to Redis can add any bytes as a member. Bytes that are not UTF-8 are decoded to text with
+lone surrogates (PEP 383). This text survives JSON and is encoded to the same bytes again, so that even such a member
+can be moved and removed. It is not a valid order id: `parse` rejects it.
 """
 
 from __future__ import annotations
@@ -14,40 +14,42 @@ from uuid import UUID
 from orders.errors import InvalidOrderId
 
 OrderId = str | int | UUID
-"""What the public functions take as an order's id."""
+"""The types of order ids that the public functions accept."""
 
 MAX_LENGTH = 255
-"""Characters that an id may have: the usual length of a key column (Django's, MySQL's) that is text."""
+"""The maximum length of an id in characters: the usual length of a text key column in Django and MySQL."""
 
 
 def parse(order_id: object) -> str:
-    """Return the member under which an order is scheduled: its id as text.
+    """Return an order id as text.
 
     Raises:
-        InvalidOrderId: it is neither text, an integer nor a UUID; it is empty, longer than `MAX_LENGTH`, or
-            holds what no database can store (a NUL, a lone surrogate).
+        InvalidOrderId: it is not text, an integer or a UUID; or it is empty, longer than `MAX_LENGTH`, or contains
+            characters that no database can store (NUL, lone surrogates).
     """
     if isinstance(order_id, bool) or not isinstance(order_id, str | int | UUID):
-        raise InvalidOrderId(f"an order id is text, an integer or a UUID, not {order_id!r} ({type(order_id).__name__})")
+        raise InvalidOrderId(
+            f"an order id must be text, an integer or a UUID, not {order_id!r} ({type(order_id).__name__})"
+        )
     if isinstance(order_id, int) and order_id.bit_length() > 64:
-        raise InvalidOrderId(f"the order id is an integer of {order_id.bit_length()} bits; at most 64 are accepted")
+        raise InvalidOrderId(f"the order id is an integer of {order_id.bit_length()} bits: it must have at most 64")
     text = str(order_id)
     if not 0 < len(text) <= MAX_LENGTH:
         given = f"{text[:40]}… ({len(text)} characters)" if text else "empty"
-        raise InvalidOrderId(f"the order id is {given}; accepted are 1 to {MAX_LENGTH} characters")
+        raise InvalidOrderId(f"the order id is {given}: it must have 1 to {MAX_LENGTH} characters")
     if not text.isprintable() and ("\0" in text or not _is_unicode(text)):
-        raise InvalidOrderId(f"the order id {text!r} holds a NUL or bytes that are not UTF-8")
+        raise InvalidOrderId(f"the order id {text!r} contains NUL or bytes that are not UTF-8")
     return text
 
 
 def decode(member: bytes) -> str:
-    """Return a member that Redis sent as text."""
+    """Return the text of a member that Redis returned as bytes."""
     return member.decode("utf-8", "surrogateescape")
 
 
-def encode(member: str) -> bytes:
-    """Return the bytes of a member: what `decode` was given."""
-    return member.encode("utf-8", "surrogateescape")
+def encode(order_id: str) -> bytes:
+    """Return the member of an order id: the reverse of `decode`."""
+    return order_id.encode("utf-8", "surrogateescape")
 
 
 def decode_all(members: Iterable[bytes]) -> Iterator[str]:
@@ -60,19 +62,19 @@ def encode_all(members: Iterable[str]) -> Iterator[bytes]:
     return map(str.encode, members, repeat("utf-8"), repeat("surrogateescape"))
 
 
-def printable(member: str) -> str:
-    """Return a member as a line of a log can hold it: what is no printable Unicode as escapes, and no end of it."""
-    shown = member[:MAX_LENGTH]
+def printable(order_id: str) -> str:
+    """Return an order id for a log line: other characters than printable Unicode escaped, and long ids cut."""
+    shown = order_id[:MAX_LENGTH]
     if not shown.isprintable():
         shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
-    return shown if len(member) <= MAX_LENGTH else f"{shown}… ({len(member)} characters)"
+    return shown if len(order_id) <= MAX_LENGTH else f"{shown}… ({len(order_id)} characters)"
 
 
-def all_printable(members: Sequence[str]) -> list[str]:
-    """Return members as `printable` does, in a tenth of the time for those that need no change."""
-    if "".join(members).isprintable() and max(map(len, members), default=0) <= MAX_LENGTH:
-        return list(members)
-    return list(map(printable, members))
+def all_printable(order_ids: Sequence[str]) -> list[str]:
+    """Return `printable` of each order id, in a tenth of the time if none needs a change."""
+    if "".join(order_ids).isprintable() and max(map(len, order_ids), default=0) <= MAX_LENGTH:
+        return list(order_ids)
+    return list(map(printable, order_ids))
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,11 +1,11 @@
-"""What a line of the log tells, and how it is written: as text or as JSON.
+"""Log lines: their fields, and their format as text or JSON.
 
-A line of ours says in words what happened, and carries the same as fields, with `about`::
+A log line says in words what happened, and carries the same facts as fields, with `about`::
 
     logger.info("sweep claimed=%d sent=%d", 3, 3, extra=about("sweep", claimed=3, sent=3))
 
-The fields are attributes of the record, as the standard library has it, so a shop that keeps its own logging gets them
-too, whatever writes its lines. Names of fields are told in docs/how-to/logs.md.
+The fields are attributes of the log record, as in the standard library, so a shop gets them with its own logging
+configuration and formatters too. docs/how-to/logs.md lists the names of the fields.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from orders import ids
 from orders.config import mask
 
 TEXT = "%(levelname)s: %(message)s"
-"""How a command writes its lines, unless as JSON."""
+"""The text format of log lines in commands."""
 
-_NOT_TOLD = [*RESERVED_ATTRS, "taskName", "data"]
-"""Attributes of a record that are no fields: the library's own, asyncio's name of a task, Celery's for its messages."""
+_NOT_FIELDS = [*RESERVED_ATTRS, "taskName", "data"]
+"""Attributes of a record that are not fields: the formatter's reserved ones, asyncio's task name, Celery's data."""
 
 
-def about(event: str, order_ids: Sequence[str] = (), **facts: object) -> dict[str, object]:
-    """Return what a line is about, for ``extra``.
+def about(event: str, order_ids: Sequence[str] = (), **fields: object) -> dict[str, object]:
+    """Return the fields of a log line, for ``extra``.
 
     Args:
-        event: its name, one word, the same for all lines of its kind.
+        event: the name of the event, one word, the same in all lines of its kind.
         order_ids: the orders.
-        facts: anything else, with the same names for the same things in all lines: "lease" for a fencing token.
+        fields: other fields. A name means the same in all lines: "lease" is a fencing token.
     """
     named = {"order_ids": ids.all_printable(order_ids)} if order_ids else {}
-    return {"event": event, **named, **facts}
+    return {"event": event, **named, **fields}
 
 
 class JsonFormatter(json.JsonFormatter):
-    """Writes each line as a JSON object; passwords are masked.
+    """Writes each log line as a JSON object, with passwords masked.
 
-    It takes no arguments, so it can be named in ``dictConfig``: ``{"()": "orders.logs.JsonFormatter"}``.
+    It takes no arguments, so that ``dictConfig`` can use it: ``{"()": "orders.logs.JsonFormatter"}``.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class JsonFormatter(json.JsonFormatter):
                 "exc_info": "exception",
                 "stack_info": "stack",
             },
-            reserved_attrs=_NOT_TOLD,
+            reserved_attrs=_NOT_FIELDS,
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
@@ -65,15 +65,15 @@ class JsonFormatter(json.JsonFormatter):
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Mask passwords in all that is text, but for ids: there may be a thousand."""
+        """Mask passwords in all text except order ids, of which there may be a thousand."""
         return {name: value if name == "order_ids" else _masked(value) for name, value in log_data.items()}
 
 
 class MaskingFormatter(logging.Formatter):
-    """Writes lines as another formatter does, with passwords masked: also in what libraries say, and in tracebacks.
+    """Masks passwords in the lines of another formatter, including messages of libraries and tracebacks.
 
     Args:
-        formatter: the other one.
+        formatter: the other formatter.
     """
 
     def __init__(self, formatter: logging.Formatter) -> None:
@@ -81,22 +81,22 @@ class MaskingFormatter(logging.Formatter):
         self._formatter = formatter
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the log line."""
         return mask(self._formatter.format(record))
 
 
 def formatter(log_format: str, text: logging.Formatter) -> logging.Formatter:
-    """Return what writes lines.
+    """Return the formatter for a log format.
 
     Args:
         log_format: as in ``ORDERS_LOG_FORMAT``.
-        text: how lines are written as text.
+        text: the formatter for text.
     """
     return JsonFormatter() if log_format == "json" else MaskingFormatter(text)
 
 
 def set_up(log_format: str) -> None:
-    """Have a command write warnings and worse to standard error. What has set up logging before keeps it."""
+    """Write warnings and errors of a command to standard error, unless logging is configured already."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(log_format, logging.Formatter(TEXT)))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

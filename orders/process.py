@@ -1,6 +1,6 @@
-"""What one process has: its `OrderExpiry`, its hooks, and the web framework that brings its settings.
+"""The state of one process: its `OrderExpiry`, its hooks, and the web framework that provides its settings.
 
-In a web server the framework is running, and its adapter in `orders.contrib` has called `provide`. A Celery worker and
+In a web server the framework is running, and its adapter in `orders.contrib` has called `provide`. Celery's worker and
 beat start no framework, so `start` starts the one that an environment variable names.
 """
 
@@ -21,7 +21,7 @@ ADAPTERS = {
     "DJANGO_SETTINGS_MODULE": "orders.contrib.django.startup",
     "ORDERS_APP": "orders.contrib.flask.startup",
 }
-"""Environment variables by which frameworks find their settings, and the modules whose ``start`` starts them."""
+"""The environment variables that name a framework's settings, and the modules whose ``start`` starts the framework."""
 
 _current: OrderExpiry | None = None
 
@@ -43,13 +43,13 @@ deadline_rule = _hooks.deadline_rule
 
 
 def configure(settings: Settings | None = None) -> OrderExpiry:
-    """Use these settings from now on in this process; return what uses them.
+    """Set the settings of this process, and return the `OrderExpiry` that uses them.
 
-    By default those that a framework has provided (see `orders.process.provide`), or else the environment's. The
-    modules of ``ORDERS_HOOKS`` are imported, and with them come the hooks of the shop.
+    Without *settings*, those of a framework are used (see `orders.process.provide`), or else the environment's. The
+    modules in ``ORDERS_HOOKS`` are imported, which registers the hooks of the shop.
 
     Raises:
-        ConfigError: the environment holds a wrong setting, or a module of hooks cannot be imported.
+        ConfigError: a setting in the environment is invalid, or a hooks module cannot be imported.
     """
     global _current  # noqa: PLW0603 - one instance per process is the purpose of this module
     if settings is None and (factory := _provided()):
@@ -63,25 +63,26 @@ def configure(settings: Settings | None = None) -> OrderExpiry:
 
 
 def provide(factory: Callable[[], OrderExpiry]) -> None:
-    """Have this process use what a framework has, its settings, database and hooks, in place of the environment's.
+    """Use the settings, database and hooks of a framework in this process, instead of the environment's.
 
     Args:
-        factory: makes it, when it is first needed; see `current`. It must be cheap, and connect to nothing.
+        factory: makes the `OrderExpiry` when it is first needed; see `current`. It must be cheap and must not connect
+            to a server.
     """
     global _current, _factory
     _current, _factory = None, factory
 
 
 def process_hooks() -> Hooks:
-    """Return what the decorators of this module have registered: for what a framework provides."""
+    """Return the hooks that the decorators of this module have registered, for a framework to use."""
     return _hooks
 
 
 def process_settings() -> Settings:
-    """Return the settings of this process, without importing hooks: for what is read before anything runs.
+    """Return the settings of this process without importing hooks. For code that runs before the process is ready.
 
     Raises:
-        ConfigError: the environment holds a wrong setting.
+        ConfigError: a setting in the environment is invalid.
     """
     if _current is not None:
         return _current.settings
@@ -90,7 +91,7 @@ def process_settings() -> Settings:
 
 
 def is_provided() -> bool:
-    """Tell whether a framework has provided what this process uses; see `provide`."""
+    """Return whether a framework has provided the settings of this process; see `provide`."""
     return _provided() is not None
 
 
@@ -102,7 +103,7 @@ def _provided() -> Callable[[], OrderExpiry] | None:
 
 @contextmanager
 def using(expiry: OrderExpiry) -> Iterator[None]:
-    """Have the functions of this module use another instance in here: a command that serves one of several apps."""
+    """Use another instance inside this context, as in a command that serves one of several apps."""
     token = _used.set(expiry)
     try:
         yield
@@ -111,17 +112,17 @@ def using(expiry: OrderExpiry) -> Iterator[None]:
 
 
 def current() -> OrderExpiry:
-    """Return what the functions of this module use; made at the first call, see `configure`."""
+    """Return the `OrderExpiry` of this process, made by `configure` at the first call."""
     return _used.get() or _current or configure()
 
 
 def named() -> str | None:
-    """Return how the environment names a framework's settings, if it does: ``ORDERS_APP=shop``."""
+    """Return the environment variable that names a framework's settings, such as ``ORDERS_APP=shop``, if one is set."""
     return next((f"{variable}={os.environ[variable]}" for variable in ADAPTERS if os.environ.get(variable)), None)
 
 
 def start() -> None:
-    """Start the framework that the environment names, if it names one. Starting it again does nothing."""
+    """Start the framework that the environment names, if any. Starting it again does nothing."""
     for variable, adapter in ADAPTERS.items():
         if os.environ.get(variable):
             import_module(adapter).start()

@@ -1,9 +1,9 @@
-"""OpenTelemetry: from the request that enqueued an order to the attempt that expires it, weeks later and elsewhere.
+"""OpenTelemetry: links from the attempt that expires an order to the request that enqueued it, perhaps weeks earlier.
 
-A trace would be torn in two there: messages carry the sweep's context, not the shop's. So, if a span is recorded where
-an order is enqueued, its context is kept in Redis until the order leaves the schedule (the key `Keys.traces`), and
-the attempt has a *link* to it. Without the extra ``tracing`` (opentelemetry-api), or outside of any recorded span, all
-of this does nothing.
+Celery messages carry the trace context of the sweep, not of the shop. So if a span is recording when an order is
+enqueued, its context is kept in Redis (the key `Keys.traces`) until the order leaves the schedule, and the span of the
+attempt gets a *link* to it. Without the extra ``tracing`` (opentelemetry-api), or outside a recording span, this module
+does nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
 LINKS = 100
-"""Links that the span of one attempt has: it may be for 1,000 orders, and SDKs keep 128."""
+"""The maximum number of links of an attempt's span: an attempt may have 1,000 orders, but SDKs keep 128 links."""
 
 _HEADER = "traceparent"
 
 
 def traceparent() -> str | None:
-    """Return the context of the span that is recorded here, in the words of W3C; None if there is none."""
+    """Return the W3C ``traceparent`` of the current span, or None if no span is recording."""
     if not is_installed or not trace.get_current_span().is_recording():
         return None
     carrier: dict[str, str] = {}
@@ -41,11 +41,11 @@ def traceparent() -> str | None:
 
 @contextmanager
 def attempt(order_ids: Sequence[str], read: Callable[[Sequence[str]], Sequence[str]]) -> Iterator[SpanContext | None]:
-    """Have the attempt at some orders recorded, with links to where they were enqueued; yield its context.
+    """Record a span for an attempt, with links to the spans that enqueued its orders; yield the span's context.
 
     Args:
-        order_ids: the orders.
-        read: returns what `traceparent` returned when these orders were enqueued, of those that have any.
+        order_ids: the orders of the attempt.
+        read: returns the stored `traceparent` of each of these orders that has one.
     """
     if not is_installed or not trace.get_current_span().is_recording():
         yield None
@@ -59,7 +59,7 @@ def attempt(order_ids: Sequence[str], read: Callable[[Sequence[str]], Sequence[s
 
 
 def link(context: SpanContext | None) -> None:
-    """Have the span that is recorded here point to another."""
+    """Add a link from the current span to another span."""
     if context is not None:
         trace.get_current_span().add_link(context)
 

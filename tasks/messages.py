@@ -25,12 +25,12 @@ def parse_claim(order_ids: Sequence[object], lease: object, shard: object) -> tu
         InvalidMessage: an argument is invalid.
     """
     if not 0 < len(order_ids) <= MAX_BATCH:
-        raise InvalidMessage(f"the message has {len(order_ids)} order ids: accepted are 1 to {MAX_BATCH:,}")
+        raise InvalidMessage(f"the message has {len(order_ids)} order ids: it must have 1 to {MAX_BATCH:,}")
     members = [_member(order_id) for order_id in order_ids]
     # A bool is an int in Python, and its JSON reader accepts NaN and Infinity.
     if isinstance(lease, bool) or not isinstance(lease, int | float) or not _is_finite(lease):
         raise InvalidMessage(
-            f"the lease in the message is {_shown(lease)}: accepted is the token of a claim, a finite number"
+            f"the lease in the message is {_shown(lease)}: it must be the token of a claim, a finite number"
         )
     return members, Lease(float(lease), parse_shard(shard))
 
@@ -45,19 +45,19 @@ def parse_shard(shard: object) -> int | None:
         return None
     if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < MAX_SHARDS:
         raise InvalidMessage(
-            f"the shard in the message is {_shown(shard)}: accepted is a whole number from 0 to {MAX_SHARDS - 1:,}"
+            f"the shard in the message is {_shown(shard)}: it must be a whole number from 0 to {MAX_SHARDS - 1:,}"
         )
     return shard
 
 
 def _member(order_id: object) -> str:
     if not isinstance(order_id, str) or not order_id:
-        raise InvalidMessage(f"an order id in the message is {_shown(order_id)}: accepted is text that is not empty")
+        raise InvalidMessage(f"an order id in the message is {_shown(order_id)}: it must be text that is not empty")
     try:
         order_id.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise InvalidMessage(
-            f"an order id in the message is {_shown(order_id)}: accepted is text that UTF-8 can encode"
+            f"an order id in the message is {_shown(order_id)}: it must be text that UTF-8 can encode"
         ) from error
     return order_id
 

@@ -25,6 +25,7 @@ class Commands(Generated):
         text = get_docs_for_click(obj=command, ctx=Context(command), name="orders")
         body = text.partition("\n**Usage**:")[2].replace("**Usage**:\n\n", "")
         commands = body[body.index("\n## ") :]
+        commands = re.sub(r"\n#+ `orders dead retry`\n.*?(?=\n#+ )", "", commands, flags=re.DOTALL)  # hidden
         return re.sub(r"\* `--help`: .*\n", "", commands).replace("**Options**:\n\n\n", "")
 
 

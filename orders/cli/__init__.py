@@ -1,6 +1,6 @@
-"""The command ``orders``: each verb a thin layer over the library.
+"""The command ``orders``. Each verb is a thin layer over the library.
 
-The same verbs are mounted elsewhere: ``manage.py orders``, ``flask orders``. See `build`.
+``manage.py orders`` and ``flask orders`` have the same verbs; see `build`.
 """
 
 from __future__ import annotations
@@ -35,22 +35,23 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "doctor": doctor,
     "metrics": metrics,
 }
-"""Every verb by its name; besides, there is the group ``dead``."""
+"""Every verb by its name, except the group ``dead``."""
 
 
-def build(told: str, *, instead: Mapping[str, str] | None = None) -> typer.Typer:
+def build(help_text: str, *, instead: Mapping[str, str] | None = None) -> typer.Typer:
     """Return the command line.
 
     Args:
-        told: what its help says.
-        instead: verbs that make no sense where it is mounted, and what to do instead. They are not listed, and say so.
+        help_text: the text of ``--help``.
+        instead: verbs that make no sense in this command line, and what to do instead. They are hidden and exit with
+            this advice.
     """
     instead = instead or {}
-    mounted = typer.Typer(help=told, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    mounted = typer.Typer(help=help_text, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
     for name, verb in VERBS.items():
         if name in instead:
             ignored = {"allow_extra_args": True, "ignore_unknown_options": True}
-            mounted.command(name, hidden=True, context_settings=ignored)(_refusal(name, instead[name]))
+            mounted.command(name, hidden=True, context_settings=ignored)(_rejection(name, instead[name]))
         else:
             mounted.command(name)(verb)
     mounted.add_typer(dead.app, name="dead")
@@ -61,38 +62,38 @@ app = build(f"{HELP} Settings come from ORDERS_* in the environment.")
 
 
 def main(arguments: Sequence[str] | None = None, *, commands: typer.Typer = app, prog_name: str | None = None) -> None:
-    """Run the command line. An error of ours is one line on standard error, and exit status 1.
+    """Run the command line. An `OrdersError` becomes one line on standard error and exit status 1.
 
     Args:
-        arguments: what follows its name, by default the process's.
-        commands: what `build` returned.
-        prog_name: its name in messages, by default the process's.
+        arguments: the arguments after the command's name, by default those of the process.
+        commands: the command line that `build` returned.
+        prog_name: the command's name in messages, by default that of the process.
     """
     log_format = "text"
-    if commands is app:  # elsewhere, what it is mounted in has set up logging
+    if commands is app:  # otherwise the framework has configured logging
         log_format = _log_format()
         logs.set_up(log_format)
     try:
         commands(arguments, prog_name=prog_name)
     except OrdersError as error:
         if log_format == "json":
-            # Its traceback would say nothing to who has to act.
+            # A traceback would not help the operator.
             logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400
         else:
-            told = escape(mask(str(error)))
-            Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {told}", highlight=False)
+            message = escape(mask(str(error)))
+            Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {message}", highlight=False)
         sys.exit(1)
 
 
 def _log_format() -> str:
     try:
         return Settings().log_format
-    except ConfigError:  # help is there whatever is wrong; a verb says what it is
+    except ConfigError:  # --help works all the same; a verb reports the error
         return "text"
 
 
-def _refusal(name: str, told: str) -> Callable[[], None]:
-    def refuse() -> None:
-        raise ConfigError(f"there is no `{name}` here: {told}")
+def _rejection(name: str, advice: str) -> Callable[[], None]:
+    def reject() -> None:
+        raise ConfigError(f"`{name}` is not available here: {advice}")
 
-    return refuse
+    return reject

@@ -1,4 +1,4 @@
-"""``python -m orders.cli``: the command ``orders`` where it is not on PATH."""
+"""``python -m orders.cli``: the command ``orders`` if it is not on PATH."""
 
 from orders.cli import main
 

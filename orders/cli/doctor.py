@@ -1,4 +1,4 @@
-"""``orders doctor``: what is wrong with a deployment, and what to do."""
+"""``orders doctor``: finds what is wrong with a deployment and advises what to do."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ STYLES = {Severity.OK: "green", Severity.UNKNOWN: "cyan", Severity.WARNING: "yel
 
 def doctor(
     *,
-    timeout: Annotated[float, typer.Option(min=1, max=600, metavar="SECONDS", help="For all checks.")] = 20.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=600, metavar="SECONDS", help="Time limit for all checks together.")
+    ] = 20.0,
     as_json: AsJson = False,
 ) -> None:
-    """Examine servers, processes and settings, and say what to do. Exit status 0: healthy, 1: warnings, 2: errors."""
+    """Check servers, processes and settings, and advise what to do. Exit status 0: healthy, 1: warnings, 2: errors."""
     found = examine(Patient(process.current()), seconds=timeout)
     if as_json:
         findings = [{**asdict(finding), "severity": finding.severity.name.lower()} for finding in found.findings]
@@ -35,5 +37,5 @@ def doctor(
             advice = f"\n[bold]→ {escape(finding.advice)}[/]" if finding.advice else ""
             table.add_row(finding.name, severity, escape(finding.found) + advice)
         Console().print(table)
-        typer.echo("See docs/how-to/troubleshoot.md for each of them." if found.worst > Severity.OK else "Healthy.")
+        typer.echo("docs/how-to/troubleshoot.md explains each finding." if found.worst > Severity.OK else "Healthy.")
     raise typer.Exit(max(int(found.worst), 0))

@@ -1,4 +1,4 @@
-"""``orders list``: which orders stand where, a page at a time."""
+"""``orders list``: the orders in one state, page by page."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from orders import ids, process
 from orders.cli.schedule import AsJson
 from orders.operate import Operations, Where
 
-INSTANT = {Where.PENDING: "due", Where.DUE: "due since", Where.LEASED: "leased until", Where.DEAD: "buried"}
-"""What the instant of an entry is."""
+TIME_COLUMN = {Where.PENDING: "due", Where.DUE: "due since", Where.LEASED: "leased until", Where.DEAD: "buried"}
+"""The meaning of an item's time."""
 
 
 def list_(
-    where: Annotated[Where, typer.Argument(help="Which of them.")] = Where.PENDING,
+    where: Annotated[Where, typer.Argument(help="Which orders to list.")] = Where.PENDING,
     *,
-    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
-    size: Annotated[int, typer.Option(min=1, max=1000, help="Orders on a page.")] = 50,
+    page: Annotated[int, typer.Option(min=1, help="The page number.")] = 1,
+    size: Annotated[int, typer.Option(min=1, max=1000, help="Orders per page.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List orders that are pending, due, leased or dead, the earliest first."""
+    """List orders that are pending, due, leased or dead, earliest first."""
     found = Operations(process.current()).page(where, number=page, size=size)
     if as_json:
         entries = [
@@ -39,7 +39,7 @@ def list_(
         ]
         typer.echo(json.dumps({"total": found.total, "page": found.number, "pages": found.pages, "orders": entries}))
         return
-    table = Table("order", INSTANT[where], "attempts", "reason")
+    table = Table("order", TIME_COLUMN[where], "attempts", "reason")
     for item in found.items:
         when = f"{item.at:%Y-%m-%d %H:%M:%S}Z" if item.at else ""
         table.add_row(escape(ids.printable(item.order_id)), when, str(item.attempts or ""), escape(item.reason or ""))

@@ -1,4 +1,4 @@
-"""``orders metrics``: what Prometheus scrapes."""
+"""``orders metrics``: the metrics endpoint for Prometheus."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PORT = 9540
 
 def metrics(
     *,
-    host: Annotated[str, typer.Option(help="The address to listen at. It asks for no password: see the guide.")] = (
+    host: Annotated[str, typer.Option(help="The address to listen on. There is no password: see the guide.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free port.")] = PORT,
 ) -> None:
-    """Serve metrics for Prometheus until Ctrl-C. One is enough, however many workers there are."""
+    """Serve metrics for Prometheus until Ctrl-C. One process is enough for any number of workers."""
     try:
         from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - an extra
 

@@ -1,4 +1,4 @@
-"""Celery's processes, as children of a command."""
+"""Celery processes, run as children of a command."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ STOP_TIMEOUT = 20.0
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child: ours, these settings, and this Python's commands first on PATH."""
+    """Return the environment of a child process: ours with these settings, and this Python's commands first on PATH."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, **settings, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def celery(arguments: str, *, settings: Mapping[str, str], log: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """Start ``celery -A tasks …`` with its log in a file."""
+    """Start ``celery -A tasks …``, and append its output to a log file."""
     command = [sys.executable, "-m", "celery", "-A", "tasks", *arguments.split()]
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+        return subprocess.Popen(  # noqa: S603 - no part of the command is user input
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment(settings),
             cwd=folder,
-            start_new_session=True,  # Ctrl-C is for the command, which stops them in order
+            start_new_session=True,  # Ctrl-C reaches only the command, which stops its children in order
         )
 
 
 def stop(*processes: subprocess.Popen[bytes]) -> None:
-    """Ask processes to stop, all at once, and wait until they have."""
+    """Terminate all processes at once, and wait until they stop."""
     for process in processes:
         process.terminate()
     for process in processes:

@@ -26,37 +26,37 @@ from orders.store import IdType, SqlStore
 OrderIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The order's id.")]
 ExpiresAt = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="The deadline with its time zone: 2030-01-31T12:00:00+00:00."),
+    typer.Option(metavar="TIME", help="The deadline with a time zone: 2030-01-31T12:00:00+00:00."),
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="Instead, seconds from now; by default ORDERS_TIMEOUT."),
+    typer.Option(metavar="SECONDS", help="Instead of a deadline, seconds from now; by default ORDERS_TIMEOUT."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def init_db(
     *,
-    id_type: Annotated[IdType, typer.Option(help="What ids are: text, integer or uuid.")] = "text",
-    events: Annotated[bool, typer.Option(help="Also the table of events.")] = True,
+    id_type: Annotated[IdType, typer.Option(help="The type of order ids: text, integer or uuid.")] = "text",
+    events: Annotated[bool, typer.Option(help="Also create the events table.")] = True,
 ) -> None:
-    """Create the default orders table with the index on overdue rows, and the table of events: what is missing."""
+    """Create the default orders table, with its index on overdue rows, and the events table, unless they exist."""
     settings = Settings()
     with closing(SqlStore(settings)) as store:
-        _tell_created(settings.table, is_new=store.create_table(id_type))
+        _print_table(settings.table, is_new=store.create_table(id_type))
         if events:
-            _tell_created(settings.events_table, is_new=store.create_outbox())
+            _print_table(settings.events_table, is_new=store.create_outbox())
 
 
 def enqueue(order_id: OrderIdArgument, *, expires_at: ExpiresAt = None, timeout: Timeout = None) -> None:
-    """Schedule an order's expiry, or move it; its row is left alone."""
-    deadline = api.enqueue(order_id, expires_at=_moment(expires_at), timeout=timeout)
+    """Schedule an order's expiry, or replace its deadline in the schedule. The order's row does not change."""
+    deadline = api.enqueue(order_id, expires_at=_deadline(expires_at), timeout=timeout)
     typer.echo(f"{order_id}: due {deadline.isoformat()}")
 
 
 def extend(order_id: OrderIdArgument, *, expires_at: ExpiresAt = None, timeout: Timeout = None) -> None:
-    """Give a pending order another deadline, in its row and in the schedule."""
-    if not api.extend(order_id, expires_at=_moment(expires_at), timeout=timeout):
+    """Give a pending order a new deadline, in its row and in the schedule."""
+    if not api.extend(order_id, expires_at=_deadline(expires_at), timeout=timeout):
         typer.echo(f"{order_id}: not pending, nothing changed")
         raise typer.Exit(1)
     typer.echo(f"{order_id}: extended")
@@ -68,7 +68,7 @@ def pay(
     reference: Annotated[str | None, typer.Option(metavar="TEXT", help="The gateway's id of the payment.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Mark an order as paid, if it is pending; exit status 1 if it is not paid by this payment."""
+    """Mark an order as paid if it is pending. The exit status is 1 if the payment is not accepted."""
     payment = api.pay(order_id, reference=reference)
     if as_json:
         typer.echo(json.dumps(asdict(payment)))
@@ -80,17 +80,17 @@ def pay(
 
 
 def check(order_id: OrderIdArgument) -> None:
-    """Expire an order here and now if it is overdue, and tell what it is."""
+    """Expire an order now if it is overdue, and print its state."""
     typer.echo(f"{order_id}: {api.check(order_id)}")
 
 
 def remove(order_id: OrderIdArgument) -> None:
-    """Take an order out of the schedule; its row is left alone."""
+    """Remove an order from the schedule. The order's row does not change."""
     typer.echo(f"{order_id}: {'removed' if api.remove(order_id) else 'was not scheduled'}")
 
 
 def stats(*, as_json: AsJson = False) -> None:
-    """Show how many orders are scheduled, due and dead, and what was done so far."""
+    """Show how many orders are scheduled, due and dead, and the counters of past work."""
     counters = process.current().schedule.stats()
     if as_json:
         typer.echo(json.dumps(counters))
@@ -98,18 +98,16 @@ def stats(*, as_json: AsJson = False) -> None:
     table = Table("counter", "value")
     for name, value in counters.items():
         if name.startswith(LATENESS):
-            continue  # a histogram is for `orders metrics` to show
-        is_moment = name.endswith("_at")
-        table.add_row(
-            name, f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S}Z" if is_moment else f"{value:,.0f}"
-        )
+            continue  # `orders metrics` shows the histogram
+        is_time = name.endswith("_at")
+        table.add_row(name, f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S}Z" if is_time else f"{value:,.0f}")
     Console().print(table)
 
 
 def sweep(*, as_json: AsJson = False) -> None:
-    """Expire what is due here and now, without Celery: for when no worker runs."""
+    """Expire due orders in this process, without Celery. Use it when no worker runs."""
     current = process.current()
-    settings = current.settings.model_copy(update={"lookahead": 0.0})  # what falls due later is left to the workers
+    settings = current.settings.model_copy(update={"lookahead": 0.0})  # leave orders that fall due later to the workers
     with closing(connect_schedule(settings)) as schedule:
         here = _Here(OrderExpiry(settings, schedule, current.store, hooks=current.hooks))
         rehome_ids(schedule)
@@ -123,18 +121,18 @@ def sweep(*, as_json: AsJson = False) -> None:
 def reconcile(
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also orders that are not overdue: after Redis has lost its data.")
+        bool, typer.Option("--all", help="Include orders that are not overdue. Use it after Redis has lost its data.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the missing orders.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Schedule pending orders that the schedule lacks, as the database has them."""
+    """Schedule pending orders from the database that are missing from the schedule."""
     expiry = process.current()
     console = Console(stderr=True)
     columns = (TextColumn("pending orders seen"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         overdue = None if everything else expiry.settings.sweep_interval
-        # Counting reads an index from end to end: only for somebody who watches.
+        # Counting reads a whole index, so count only if there is a progress bar.
         task = bar.add_task("", total=None if bar.disable else expiry.store.count_pending(overdue=overdue))
         found = expiry.reconcile(
             everything=everything, dry_run=dry_run, progress=lambda so_far: bar.update(task, completed=so_far.seen)
@@ -142,11 +140,11 @@ def reconcile(
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return
-    typer.echo(f"{found.seen} pending orders seen, {found.added} {'lacking' if dry_run else 'scheduled'}")
+    typer.echo(f"{found.seen} pending orders seen, {found.added} {'missing' if dry_run else 'scheduled'}")
 
 
 def explain(order_id: OrderIdArgument, *, as_json: AsJson = False) -> None:
-    """Tell what is known about an order, and what will happen to it next."""
+    """Show what is known about an order and what will happen to it next."""
     known = api.explain(order_id)
     if as_json:
         typer.echo(json.dumps(known.as_json()))
@@ -162,7 +160,7 @@ def explain(order_id: OrderIdArgument, *, as_json: AsJson = False) -> None:
 
 
 class _Here:
-    """An `orders.sweep.Publisher` that does the work instead of sending it."""
+    """A publisher for `orders.expiry.run_sweep` that expires the orders itself instead of sending messages."""
 
     def __init__(self, expiry: OrderExpiry) -> None:
         self._expiry = expiry
@@ -176,30 +174,30 @@ class _Here:
         for dispatch in dispatches:
             try:
                 self.counts.update(self._expiry.expire(dispatch.order_ids, dispatch.lease, shard=dispatch.shard))
-            except ExpiryFailed as error:  # that order is tried again or buried; the others wait for nobody
+            except ExpiryFailed as error:  # it is rescheduled or buried; continue with the others
                 self.counts["failed"] += 1
                 self.failures.append(str(error))
 
 
-def _tell_created(name: str, *, is_new: bool) -> None:
-    typer.echo(f"table {name}: {'created' if is_new else 'there already, left as it is'}")
+def _print_table(name: str, *, is_new: bool) -> None:
+    typer.echo(f"table {name}: {'created' if is_new else 'exists, not changed'}")
 
 
 def _line(event: Event) -> str:
-    told = f"delivered {event.delivered_at:%H:%M:%S}" if event.delivered_at else "not delivered yet"
-    refused = f", refused {event.refusals} times: {event.error}" if event.error else ""
-    about = "".join(f" {name}={value}" for name, value in event.data.items())
-    return f"{event.at:%Y-%m-%d %H:%M:%S.%f}Z {event.id} {event.kind}{about} ({told}{refused})"
+    delivery = f"delivered {event.delivered_at:%H:%M:%S}" if event.delivered_at else "not delivered yet"
+    failures = f", failed {event.refusals} times: {event.error}" if event.error else ""
+    details = "".join(f" {name}={value}" for name, value in event.data.items())
+    return f"{event.at:%Y-%m-%d %H:%M:%S.%f}Z {event.id} {event.kind}{details} ({delivery}{failures})"
 
 
-def _moment(text: str | None) -> datetime | None:
+def _deadline(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidDeadline(
-            f"--expires-at is {text!r}: accepted is a date and time with its zone, 2030-01-31T12:00:00+00:00"
+            f"--expires-at is {text!r}: it must be a date and time with a time zone, such as 2030-01-31T12:00:00+00:00"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""``orders up``: what the Procfile names, on embedded parts where none are given, until Ctrl-C."""
+"""``orders up``: runs the processes of the Procfile, on embedded servers unless the settings name others."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from orders.store import SqlStore
 
 FLOWER_PORT = 5555
 
-ProcfileOption = Annotated[Path, typer.Option(help="What to run.")]
-FolderOption = Annotated[Path, typer.Option(help="Where the embedded Redis and SQLite keep their data.")]
+ProcfileOption = Annotated[Path, typer.Option(help="The Procfile with the processes to run.")]
+FolderOption = Annotated[Path, typer.Option(help="The folder for the data of the embedded Redis and SQLite.")]
 
 
 def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Path(".orders")) -> None:
-    """Run worker, beat and Flower until Ctrl-C, with a Redis and a SQLite of their own unless the settings name others.
+    """Run worker, beat and Flower until Ctrl-C, with an embedded Redis and SQLite unless the settings name others.
 
-    With Django or Flask (DJANGO_SETTINGS_MODULE, ORDERS_APP) the database is the framework's.
+    With Django or Flask (DJANGO_SETTINGS_MODULE, ORDERS_APP), the framework's database is used.
     """
     try:
         from honcho.environ import parse_procfile  # noqa: PLC0415 - an extra
@@ -38,33 +38,33 @@ def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Pa
     except ImportError as error:
         raise EmbeddedError("`orders up` needs honcho: install order-expiry[embedded]") from error
     if not procfile.is_file():
-        raise EmbeddedError(f"--procfile is {procfile}: there is no such file")
+        raise EmbeddedError(f"--procfile is {procfile}: the file does not exist")
     with ExitStack() as stack:
-        settings = stack.enter_context(_parts(folder))
+        settings = stack.enter_context(_servers(folder))
         flower = os.environ.get("FLOWER_PORT") or str(_flower_port())
         manager = Manager()
         for name, command in parse_procfile(procfile.read_text()).processes.items():
             manager.add_process(name, command, env=environment({**settings, "FLOWER_PORT": flower}))
         console = Console(soft_wrap=True, highlight=False)
         console.print(f"Redis     {mask(settings['ORDERS_REDIS_URL'])}")
-        console.print(f"Database  {mask(settings.get('ORDERS_DATABASE_URL') or f'that of {process.named()}')}")
+        console.print(f"Database  {mask(settings.get('ORDERS_DATABASE_URL') or f'of {process.named()}')}")
         console.print(f"Flower    http://127.0.0.1:{flower}")
-        console.print("Ctrl-C stops all of them.")
+        console.print("Press Ctrl-C to stop.")
         manager.loop()
-    # Stopped by a signal is how it is meant to end.
+    # It normally ends by a signal.
     sys.exit(0 if manager.returncode in {130, 143} else manager.returncode)
 
 
 @contextmanager
-def _parts(folder: Path) -> Iterator[dict[str, str]]:
-    """Start what is not named elsewhere; yield the settings that say where everything is."""
-    given = process.process_settings()  # a wrong setting stops here, before anything was started
+def _servers(folder: Path) -> Iterator[dict[str, str]]:
+    """Start the servers that the settings do not name; yield the settings of all servers."""
+    given = process.process_settings()  # an invalid setting raises here, before any process starts
     settings = {"ORDERS_REDIS_URL": given.redis_url}
     with ExitStack() as stack:
         if "redis_url" not in given.model_fields_set:
             _lock(stack, folder)
             settings["ORDERS_REDIS_URL"] = stack.enter_context(EmbeddedRedis(folder / "redis")).url
-        if not process.is_provided():  # else the framework has a database
+        if not process.is_provided():  # otherwise the framework has a database
             settings["ORDERS_DATABASE_URL"] = given.database_url
             if "database_url" not in given.model_fields_set:
                 settings["ORDERS_DATABASE_URL"] = _sqlite(folder)
@@ -88,7 +88,7 @@ def _lock(stack: ExitStack, folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise EmbeddedError(
-            f"another `orders up` uses the folder {folder}: stop it, or name another --folder"
+            f"another `orders up` uses the folder {folder}: stop it, or give another --folder"
         ) from error
 
 

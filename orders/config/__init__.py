@@ -1,4 +1,4 @@
-"""The settings, and how passwords are kept out of what people read."""
+"""The settings, and the masking of passwords in logs and errors."""
 
 from orders.config.masking import mask
 from orders.config.redis_url import RedisUrl, is_ours

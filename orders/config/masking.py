@@ -1,14 +1,14 @@
-"""Hiding passwords in what people read."""
+"""Masking of passwords in logs and errors."""
 
 from __future__ import annotations
 
 import re
 
 _IN_URL = re.compile(r"(\w://[^:/@\s\[]*:)(?:(?!\w://)\S)*@")
-"""Between the name of a user and the last @ before a blank or the next URL: a password may hold any other character."""
+"""From the user name to the last @ before a blank or the next URL: a password may contain any other character."""
 
 _SECRETS = ("password", "passwd", "passphrase", "pwd", "secret", "token")
-"""What a secret is called: in the query of a URL, in a driver's words for a connection, in a mapping."""
+"""Names of secrets in the query of a URL, in a driver's connection string, and in a mapping."""
 
 _NAMED = re.compile(
     rf"""((?:{"|".join(_SECRETS)})(?:=|["']:\s*))('[^']*'|"[^"]*"|[^\s&;,'")]*[^\s&;,'"):])""", re.IGNORECASE
@@ -16,10 +16,10 @@ _NAMED = re.compile(
 
 
 def mask(text: str) -> str:
-    """Return text fit for logs and errors: passwords in URLs, and what is called a password, are hidden."""
+    """Return the text with passwords in URLs, and values named like a secret, replaced by ``***``."""
     if "://" in text:
         text = _IN_URL.sub(r"\1***@", text)
     lower = text.lower()
-    if any(name in lower for name in _SECRETS):  # a line with 1,000 ids takes the expression as long as its orders
+    if any(name in lower for name in _SECRETS):  # on a line with 1,000 ids, the expression is as slow as expiring them
         text = _NAMED.sub(r"\1***", text)
     return text

@@ -1,18 +1,18 @@
-"""The URL of a Redis: of one server, of what Sentinels watch over, or of a cluster.
+"""The URL of a Redis server, of a master behind Sentinels, or of a Redis Cluster.
 
-| URL | what it names |
+| URL | meaning |
 | --- | --- |
 | ``redis://[user:password@]host[:6379][/db]`` | one server |
 | ``rediss://…`` | the same over TLS |
 | ``unix:///path/to/socket[?db=0]`` | the same over a socket |
-| ``sentinel://[user:password@]host[:26379],…/master[/db]`` | the master of that name, as these Sentinels know it |
-| ``sentinels://…`` | the same over TLS, to the Sentinels too |
-| ``cluster://[user:password@]host[:6379],…`` | the cluster that these servers are of |
+| ``sentinel://[user:password@]host[:26379],…/master[/db]`` | the master of that name, which these Sentinels monitor |
+| ``sentinels://…`` | the same over TLS, also to the Sentinels |
+| ``cluster://[user:password@]host[:6379],…`` | the cluster to which these servers belong |
 | ``clusters://…`` | the same over TLS |
 
-User and password are those of the servers; those of the Sentinels are ``?sentinel_username=…&sentinel_password=…``. All
-else in the query (``ssl_ca_certs``, ``socket_timeout``, …) means what it means to redis-py. Where others know the same
-URL as ``redis+sentinel://``, ``rediss+sentinel://``, ``redis+cluster://`` or ``rediss+cluster://``, so do we.
+User and password are for the Redis servers; for the Sentinels, add ``?sentinel_username=…&sentinel_password=…``. Other
+options in the query (``ssl_ca_certs``, ``socket_timeout``, …) are those of redis-py. The schemes ``redis+sentinel://``,
+``rediss+sentinel://``, ``redis+cluster://`` and ``rediss+cluster://`` of other libraries work, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORMS = (
     "cluster://[user:password@]host[:port],host[:port] (sentinels://… and clusters://… for TLS), "
     "with options of redis-py"
 )
-"""What is accepted, in words."""
+"""What is accepted, for error messages."""
 
 _KINDS: Mapping[str, tuple[Kind, str, int]] = {
     "redis": ("server", "redis", 6379),
@@ -48,91 +48,95 @@ _KINDS: Mapping[str, tuple[Kind, str, int]] = {
     "redis+cluster": ("cluster", "redis", 6379),
     "rediss+cluster": ("cluster", "rediss", 6379),
 }
-"""The kind of each scheme, the scheme that redis-py has for it, and the usual port."""
+"""For each scheme: the kind, redis-py's scheme, and the default port."""
 
 _OF_SENTINELS = "sentinel_"
 
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """A URL, taken apart."""
+    """The parts of a URL."""
 
     kind: Kind
     hosts: tuple[tuple[str, int], ...]
-    """Hosts and ports: of the server, of the Sentinels, or of some servers of the cluster. None of a socket."""
+    """Hosts and ports of the server, of the Sentinels, or of some servers of the cluster. Empty for a socket."""
     is_tls: bool
     """Whether connections are encrypted."""
     options: Mapping[str, Any] = field(repr=False)
-    """All else, in the words of redis-py: ``username``, ``password``, ``db``, ``ssl_ca_certs``, …"""
+    """redis-py's connection options: ``username``, ``password``, ``db``, ``ssl_ca_certs``, …"""
     master: str = ""
-    """The name of the master."""
+    """The name of the master behind the Sentinels."""
     sentinel_options: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The same as the options, for connections to the Sentinels."""
+    """redis-py's options for connections to the Sentinels."""
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take a URL apart.
+        """Parse a URL.
 
         Raises:
-            ValueError: it is none of the `FORMS`.
+            ValueError: it has none of the `FORMS`.
         """
         parts = urlsplit(url)
         if parts.scheme not in _KINDS:
-            raise ValueError("not the URL of a Redis")
+            raise ValueError("not a Redis URL")
         kind, scheme, port = _KINDS[parts.scheme]
         if kind == "socket":
             if not parts.path:
-                raise ValueError("the path of a socket is lacking")
+                raise ValueError("the path of the socket is missing")
             return cls(kind, (), is_tls=False, options=_options(url))
         user, at, listed = parts.netloc.rpartition("@")
         hosts = tuple(_host(each, port) for each in listed.split(","))
         if kind == "server" and len(hosts) > 1:
-            raise ValueError("a server has one host")
+            raise ValueError("a server has only one host")
         master, database = "", parts.path.removeprefix("/")
         if kind == "sentinel":
             master, _, database = database.partition("/")
         if kind == "sentinel" and not master:
-            raise ValueError("the name of the master is lacking")
+            raise ValueError("the name of the master is missing")
         if kind == "cluster" and database.strip("0"):
             raise ValueError("a cluster has no databases")
-        query = parse_qsl(parts.query, keep_blank_values=True)
-        of_sentinels = [
-            (name.removeprefix(_OF_SENTINELS), value)
-            for name, value in query
-            # A private authority, or a certificate of the client's, is for all of them.
-            if kind == "sentinel" and name.startswith((_OF_SENTINELS, "ssl_"))
-        ]
-        rest = [(name, value) for name, value in query if kind != "sentinel" or not name.startswith(_OF_SENTINELS)]
+        query, sentinel_query = _split(parts.query) if kind == "sentinel" else (parts.query, None)
         return cls(
             kind,
             hosts,
             is_tls=scheme == "rediss",
-            options=_options(f"{scheme}://{user}{at}host/{database}?{urlencode(rest)}"),
+            options=_options(f"{scheme}://{user}{at}host/{database}?{query}"),
             master=unquote(master),
-            sentinel_options=_options(f"{scheme}://host?{urlencode(of_sentinels)}") if kind == "sentinel" else None,
+            sentinel_options=None if sentinel_query is None else _options(f"{scheme}://host?{sentinel_query}"),
         )
 
 
 def is_ours(url: str) -> bool:
-    """Tell whether a URL has one of the `FORMS`, and is not for kombu alone, such as several with ``;`` between."""
+    """Return whether a URL has one of the `FORMS`. URLs joined by ``;`` are only for kombu."""
     return url.partition("://")[0] in _KINDS and ";" not in url
 
 
-def _host(text: str, usual: int) -> tuple[str, int]:
+def _host(text: str, default_port: int) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
-        raise ValueError("a host is lacking")
-    return unquote(parts.hostname), parts.port or usual  # the port raises a ValueError of its own
+        raise ValueError("a host is missing")
+    return unquote(parts.hostname), parts.port or default_port  # an invalid port raises ValueError
+
+
+def _split(query: str) -> tuple[str, str]:
+    """Return the parts of a query that are for the master and for the Sentinels."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    master = [(name, value) for name, value in pairs if not name.startswith(_OF_SENTINELS)]
+    # A private CA or a client certificate is for the Sentinels, too.
+    sentinels = [
+        (name.removeprefix(_OF_SENTINELS), value) for name, value in pairs if name.startswith((_OF_SENTINELS, "ssl_"))
+    ]
+    return urlencode(master), urlencode(sentinels)
 
 
 def _options(url: str) -> Mapping[str, Any]:
-    """Return what redis-py reads in the URL of one server, but for where that is."""
+    """Return the options that redis-py reads from the URL of one server, without its host and port."""
     options: dict[str, Any] = parse_url(url)
     options.pop("host", None)
     options.pop("port", None)
-    made = options.pop("connection_class", Connection)
+    connection_class = options.pop("connection_class", Connection)
     try:
-        made(**{name: value for name, value in options.items() if name != "max_connections"})
+        connection_class(**{name: value for name, value in options.items() if name != "max_connections"})
     except (TypeError, RedisError) as error:
-        raise ValueError(f"an option is wrong: {error}") from error
+        raise ValueError(f"invalid option: {error}") from error
     return options

@@ -1,7 +1,8 @@
 """The settings: one typed object, from ``ORDERS_*`` in the environment or from a mapping.
 
-`Settings()` reads the environment; `Settings.of({"LEASE": 60})` reads a mapping (Django's ``ORDERS``, Flask's
-configuration) over it. Either raises `ConfigError`, which names the setting, what it was, and what is accepted.
+`Settings()` reads the environment. `Settings.of({"LEASE": 60})` reads a mapping (Django's ``ORDERS``, Flask's
+configuration) whose values override the environment. Both raise `ConfigError`, which names the setting, its value, and
+what is accepted.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from orders.errors import ConfigError
 PREFIX = "ORDERS_"
 
 MAX_SHARDS = 1024
-"""What ``ORDERS_SHARDS`` is at most: a Redis Cluster has at most a thousand nodes."""
+"""The maximum of ``ORDERS_SHARDS``: a Redis Cluster has at most a thousand nodes."""
 
 MAX_BATCH = 5000
-"""What ``ORDERS_BATCH_SIZE`` is at most: so many ids are in one message."""
+"""The maximum of ``ORDERS_BATCH_SIZE``: the number of ids in one message."""
 
 _YEAR = 366 * 86400
 _SECONDS = "a number of seconds above 0, at most a year"
 _COUNT = "a whole number from 1 to 100,000,000"
 _COLUMN = "the name of a column, 1 to 128 characters"
-_STATUS = "a word or a number as the status column holds it, 1 to 255 characters"
+_STATUS = "a value of the status column, a word or a number of 1 to 255 characters"
 
 Seconds = Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False, description=_SECONDS)]
 Count = Annotated[int, Field(ge=1, le=100_000_000, description=_COUNT)]
@@ -41,8 +42,8 @@ Status = Annotated[str, Field(min_length=1, max_length=255, description=_STATUS)
 
 
 def _lookahead(data: dict[str, Any]) -> float:
-    # A tenth more than the interval: what falls due while the next sweep starts and publishes is with the workers
-    # by then. It takes the lateness of 99 in 100 orders from 81 ms to 6 ms (100 orders/s, docs/adr/0003).
+    # A tenth more than the interval, so that workers already have the orders that fall due while the next sweep starts
+    # and publishes. This reduces the p99 lateness from 81 ms to 6 ms (100 orders/s, docs/adr/0003).
     interval: float = data["sweep_interval"]
     return 1.1 * interval
 
@@ -53,7 +54,7 @@ def _guard_timeout(data: dict[str, Any]) -> float:
 
 
 class Settings(BaseSettings):
-    """Every setting with its default and, below it, its meaning. A description says what is accepted."""
+    """All settings. Each has a default, a description of what is accepted and, below it, its meaning."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -68,13 +69,13 @@ class Settings(BaseSettings):
         repr=False,
         description=FORMS,
     )
-    """The Redis of the schedule: one server, a Sentinel's or a cluster."""
+    """The Redis of the schedule: one server, a master behind Sentinels, or a Redis Cluster."""
     broker_url: str = Field(
         default_factory=lambda data: data["redis_url"],
         repr=False,
-        description="the URL of a Celery broker, transport://…, such as amqp://…; of a Redis, as for ORDERS_REDIS_URL",
+        description="the URL of a Celery broker, such as amqp://…; for Redis, a URL as in ORDERS_REDIS_URL",
     )
-    """The broker of Celery's messages; by default the same Redis."""
+    """Celery's broker; by default ``ORDERS_REDIS_URL``."""
     database_url: str = Field(
         "sqlite:///orders.db",
         repr=False,
@@ -82,47 +83,47 @@ class Settings(BaseSettings):
     )
     """The database of the orders."""
     log_format: Literal["text", "json"] = Field("text", description="text or json")
-    """How a line of the log is written."""
+    """The format of log lines."""
     heartbeat_file: str | None = Field(
-        None, min_length=1, max_length=4096, description="the path of a file, in a folder that there is"
+        None, min_length=1, max_length=4096, description="the path of a file in an existing folder"
     )
-    """A file that a worker and beat touch while their loops come round, for probes to look at; by default none."""
+    """A file that a worker and beat touch while their loops run, for health checks; by default none."""
     key: str = Field("orders", min_length=1, max_length=255, description="a name of 1 to 255 characters")
-    """The sorted set of the schedule, and how the names of its other keys begin."""
+    """The sorted set of the schedule, and the prefix of its other keys."""
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description=f"a whole number from 1 to {MAX_SHARDS:,}")
-    """How many sorted sets the ids are spread over, each swept on its own."""
+    """How many sorted sets share the ids. Each is swept separately."""
     score: Literal["deadline", "created"] = Field("deadline", description="deadline or created")
-    """What a score is: the deadline, or the creation, with the deadline ``ORDERS_TIMEOUT`` later."""
+    """The meaning of a score: the deadline, or the creation time, with the deadline ``ORDERS_TIMEOUT`` later."""
     timeout: Seconds = 1800
-    """Time to pay, when ``enqueue`` is given no deadline."""
+    """Time to pay if ``enqueue`` gets no deadline."""
     sweep_interval: Seconds = 10
     """Time between two sweeps."""
     lookahead: Seconds = Field(default_factory=_lookahead)
-    """How far before its deadline an order may be claimed; by default 1.1 times ``ORDERS_SWEEP_INTERVAL``."""
+    """How long before its deadline a sweep may claim an order; by default 1.1 times ``ORDERS_SWEEP_INTERVAL``."""
     lease: Seconds = 120
-    """How long a claim holds an order before another may; longer than ``ORDERS_LOOKAHEAD``."""
-    grace: float = Field(0, ge=0, le=_YEAR, allow_inf_nan=False, description="a number of seconds, at most a year")
+    """How long a claim holds an order before another sweep may claim it; longer than ``ORDERS_LOOKAHEAD``."""
+    grace: float = Field(
+        0, ge=0, le=_YEAR, allow_inf_nan=False, description="a number of seconds, 0 or more, at most a year"
+    )
     """How long after its deadline an order is due; the same in all processes."""
-    strict: bool = Field(
-        default=False, description="true if a payment after the deadline is refused even before the order was expired"
-    )
-    """Whether a payment after the deadline is refused though the order is still pending."""
+    strict: bool = Field(default=False, description="true or false")
+    """Whether a payment after the deadline is refused even if the order is still pending."""
     hooks: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="the names of modules, with commas between them: myshop.order_hooks"
+        (), description="module names, separated by commas, such as myshop.order_hooks"
     )
-    """The modules that the shop's hooks stand in."""
+    """The modules with the shop's hooks."""
     guard_timeout: Seconds = Field(default_factory=_guard_timeout)
-    """How long the guard may take; by default 5 s or a quarter of ``ORDERS_LEASE``, and at most half of that."""
+    """How long the guard may take: at most half of ``ORDERS_LEASE``; by default a quarter of it, or 5 s if less."""
     guard_parallel: int = Field(16, ge=1, le=256, description="a whole number from 1 to 256")
-    """How many questions the guard is asked at a time about the orders of one message."""
+    """How many orders of one message the guard is asked about in parallel."""
     guard_limit: Count = 10
-    """How many times the guard may answer that it does not know."""
+    """How many times the guard may answer ``UNKNOWN`` for an order."""
     guard_end: Literal["bury", "expire"] = Field("bury", description="bury or expire")
-    """What becomes of the order then: a dead letter, or expired."""
+    """What happens to the order then: it is buried as a dead letter, or expired."""
     guard_failures: Count = 3
-    """After how many failures in a row the guard is not asked for a while."""
+    """After how many failures in a row the guard is not asked for ``ORDERS_GUARD_PAUSE``."""
     guard_pause: Seconds = 30
-    """For how long it is not asked then."""
+    """How long the guard is not asked then."""
     events_table: str = Field(
         "order_events",
         pattern=r"^[^.]+(\.[^.]+)?$",
@@ -133,17 +134,17 @@ class Settings(BaseSettings):
     events_interval: Seconds = Field(default_factory=lambda data: data["sweep_interval"])
     """Time between two deliveries of events; by default ``ORDERS_SWEEP_INTERVAL``."""
     events_parallel: int = Field(1, ge=1, le=256, description="a whole number from 1 to 256")
-    """How many events a delivery hands out at a time, in threads."""
+    """How many events are delivered in parallel, in threads."""
     events_retention: Seconds = 90 * 86400
     """How long events are kept."""
     max_attempts: Count = 10
-    """How many attempts are made at an order before it becomes a dead letter."""
+    """After how many attempts an order becomes a dead letter."""
     max_backlog: Count = 10_000
-    """How many messages may wait; workers must take that many within ``ORDERS_LEASE``, or all come to them void."""
+    """How many messages may wait; workers must take that many within ``ORDERS_LEASE``, or all arrive void."""
     batch_threshold: Count = 30_000
-    """When a sweep finds more ids than this, it sends several in one message."""
+    """If a sweep finds more ids than this, it sends several in one message."""
     batch_size: int = Field(1000, ge=1, le=MAX_BATCH, description=f"a whole number from 1 to {MAX_BATCH:,}")
-    """How many ids such a message has at most."""
+    """The maximum number of ids in such a message."""
     table: str = Field(
         "orders",
         pattern=r"^[^.]+(\.[^.]+)?$",
@@ -152,21 +153,21 @@ class Settings(BaseSettings):
     )
     """The shop's table of orders."""
     id_column: Column = "id"
-    """Its primary key: text, an integer or a UUID."""
+    """The primary key: text, an integer or a UUID."""
     status_column: Column = "status"
-    """Its status."""
+    """The status."""
     deadline_column: Column = "expires_at"
-    """Its deadline: a time with a time zone, or in UTC."""
+    """The deadline: a date and time with a time zone, or in UTC."""
     pending: Status = "pending"
-    """The shop's word for an order that may be paid."""
+    """The shop's word for a pending order."""
     paid: Status = "paid"
     """The shop's word for a paid order."""
     expired: Status = "expired"
     """The shop's word for an expired order."""
     cancelled: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("cancelled", "canceled"), description="words or numbers as the status column holds them, with commas between"
+        ("cancelled", "canceled"), description="values of the status column, separated by commas"
     )
-    """The shop's words for cancelled orders: money for them goes back."""
+    """The shop's words for cancelled orders: payments for them are refunded."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -176,12 +177,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def of(cls, mapping: Mapping[str, object]) -> Self:
-        """Return the settings of a mapping like ``{"LEASE": 60}``, names in any case, over the environment's."""
+        """Return the settings of a mapping like ``{"LEASE": 60}``, names in any case. It overrides the environment."""
         return cls(**{name.lower(): value for name, value in mapping.items()})
 
     @property
     def score_offset(self) -> float:
-        """Seconds from a score to the instant when it is due: the grace, and the timeout if scores are creations."""
+        """Seconds from a score to when the order is due: the grace, plus the timeout if scores are creation times."""
         return self.grace + (self.timeout if self.score == "created" else 0.0)
 
     @field_validator("redis_url")
@@ -208,7 +209,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_modules(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not all(part.isidentifier() for name in names for part in name.split(".")):
-            raise ValueError("not the names of modules")
+            raise ValueError("not module names")
         return names
 
     @field_validator("database_url")
@@ -219,28 +220,28 @@ class Settings(BaseSettings):
         except ArgumentError as error:
             raise ValueError("not a URL") from error
         if backend not in {"postgresql", "mysql", "mariadb", "sqlite"}:
-            raise ValueError(f"no support for {backend}")
+            raise ValueError(f"{backend} is not supported")
         return url
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.lease <= self.lookahead:
-            # A sweep would take over what it has just claimed.
+            # A sweep would claim again what it has just claimed.
             raise ValueError(
-                f"ORDERS_LEASE is {self.lease:g}: accepted is more than ORDERS_LOOKAHEAD, which is {self.lookahead:g} "
-                "(if it is not set: 1.1 times ORDERS_SWEEP_INTERVAL)"
+                f"ORDERS_LEASE is {self.lease:g}: it must be more than ORDERS_LOOKAHEAD, which is {self.lookahead:g} "
+                "(by default 1.1 times ORDERS_SWEEP_INTERVAL)"
             )
         if self.guard_timeout > self.lease / 2:
             raise ValueError(
-                f"ORDERS_GUARD_TIMEOUT is {self.guard_timeout:g}: accepted is at most half of ORDERS_LEASE, which is "
+                f"ORDERS_GUARD_TIMEOUT is {self.guard_timeout:g}: it must be at most half of ORDERS_LEASE, which is "
                 f"{self.lease:g}"
             )
         _distinct(self, "id_column", "status_column", "deadline_column")
         _distinct(self, "pending", "paid", "expired")
         if both := set(self.cancelled) & {self.pending, self.paid, self.expired}:
             raise ValueError(
-                f"ORDERS_CANCELLED is {','.join(self.cancelled)!r}: accepted are words for no other state, and "
-                f"{both.pop()!r} is one"
+                f"ORDERS_CANCELLED is {','.join(self.cancelled)!r}: it must not contain the word for another state, "
+                f"such as {both.pop()!r}"
             )
         return self
 
@@ -249,11 +250,11 @@ def _distinct(settings: Settings, *names: str) -> None:
     values = [getattr(settings, name) for name in names]
     if len(set(values)) < len(values):
         listed = ", ".join(f"{PREFIX}{name.upper()} is {value!r}" for name, value in zip(names, values, strict=True))
-        raise ValueError(f"{listed}: accepted are three different values")
+        raise ValueError(f"{listed}: they must be three different values")
 
 
-def _mask_wrong(name: str, value: object) -> str:
-    """Return what a setting was given. Of what is meant to be a URL and is none, too much is hidden, not too little."""
+def _masked(name: str, value: object) -> str:
+    """Return the value of a setting, masked. In an invalid URL, better to mask too much than too little."""
     text = repr(value)
     if name.endswith("_url"):
         text = re.sub(r"^(['\"](?:[\w+.-]*:/+)?[^:/@]*:).*@", r"\1***@", text, flags=re.DOTALL)
@@ -262,18 +263,18 @@ def _mask_wrong(name: str, value: object) -> str:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say of each wrong setting what it is called, what it was given, and what is accepted."""
+    """Return a message with the name of each invalid setting, its value, and what is accepted."""
     lines = []
-    for wrong in error.errors():
-        if wrong["type"] == "default_factory_not_called":  # depends on a setting that is named already
+    for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":  # its default depends on an invalid setting
             continue
-        name = "".join(str(part) for part in wrong["loc"][:1])
-        if wrong["type"] == "extra_forbidden":
+        name = "".join(str(part) for part in problem["loc"][:1])
+        if problem["type"] == "extra_forbidden":
             known = ", ".join(sorted(known.upper() for known in Settings.model_fields))
-            lines.append(f"{PREFIX}{name.upper()} is no setting; the settings are {known}")
+            lines.append(f"unknown setting {PREFIX}{name.upper()}; the settings are {known}")
         elif name in Settings.model_fields:
             accepted = Settings.model_fields[name].description
-            lines.append(f"{PREFIX}{name.upper()} is {_mask_wrong(name, wrong['input'])}: accepted is {accepted}")
+            lines.append(f"{PREFIX}{name.upper()} is {_masked(name, problem['input'])}: it must be {accepted}")
         else:
-            lines.append(wrong["msg"].removeprefix("Value error, "))
+            lines.append(problem["msg"].removeprefix("Value error, "))
     return "; ".join(lines)

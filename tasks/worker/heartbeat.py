@@ -65,5 +65,5 @@ def touch() -> None:
         try:
             Path(file).touch()
         except OSError as error:
-            message = f"ORDERS_HEARTBEAT_FILE is {file!r}: accepted is a file that this process can write: {error}"
+            message = f"ORDERS_HEARTBEAT_FILE is {file!r}: it must be a file that this process can write: {error}"
             raise ConfigError(message) from error

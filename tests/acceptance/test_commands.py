@@ -140,7 +140,7 @@ def test_up_uses_what_the_environment_names(tmp_path: Path) -> None:
 
 def test_up_without_a_procfile_says_so(tmp_path: Path) -> None:
     ran = subprocess.run([*ORDERS, "up"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stderr) == (1, "error: --procfile is Procfile: there is no such file\n")
+    assert (ran.returncode, ran.stderr) == (1, "error: --procfile is Procfile: the file does not exist\n")
 
 
 @pytest.fixture(scope="module")

@@ -88,4 +88,4 @@ def test_a_worker_without_its_hooks_does_not_start(shop: Shop, settings: Setting
         command, cwd=tmp_path, env=environment(settings), capture_output=True, text=True, check=False, timeout=30
     )
     assert ran.returncode != 0
-    assert "ORDERS_HOOKS names 'order_hooks', and importing it failed" in ran.stderr
+    assert "ORDERS_HOOKS names 'order_hooks', but importing it failed" in ran.stderr

@@ -38,13 +38,13 @@ MALFORMED: list[bytes] = [
 ]
 
 WRONG_ARGUMENTS: list[tuple[list[Any], dict[str, Any], str]] = [
-    ([42], {"lease": 1.0}, "an order id in the message is 42: accepted is text"),
+    ([42], {"lease": 1.0}, "an order id in the message is 42: it must be text"),
     ([None, ["1"]], {"lease": 1.0}, "an order id in the message is None"),
     (["42"], {"lease": "soon"}, "the lease in the message is 'soon'"),
     (["42"], {"lease": float("nan")}, "the lease in the message is nan"),
     (["42"], {"lease": float("inf")}, "the lease in the message is inf"),
     (["42"], {"lease": 1.0, "shard": -1}, "the shard in the message is -1"),
-    (["42"] * 20_000, {"lease": 1.0}, "the message has 20000 order ids: accepted are 1 to 5,000"),
+    (["42"] * 20_000, {"lease": 1.0}, "the message has 20000 order ids: it must have 1 to 5,000"),
     (["42"], {}, "missing 1 required keyword-only argument: 'lease'"),
     (["42"], {"lease": 1.0, "status": "paid"}, "got an unexpected keyword argument 'status'"),
 ]

@@ -136,7 +136,7 @@ def test_what_is_wrong_is_told_at_the_call(shop: Shop) -> None:
                 await aio.enqueue("42", timeout=-1, session=session)
             with pytest.raises(InvalidDeadline):
                 await aio.enqueue_many([("41", DEADLINE), ("42", datetime(2030, 1, 31))])  # noqa: DTZ001
-            with pytest.raises(TypeError, match="accepted is an SQLAlchemy AsyncSession"):
+            with pytest.raises(TypeError, match="it must be an SQLAlchemy AsyncSession"):
                 await aio.enqueue("42", session=Session())  # type: ignore[arg-type]
             assert aio.deadline("42", expires_at=DEADLINE) == DEADLINE
 

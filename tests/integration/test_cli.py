@@ -41,9 +41,9 @@ def test_init_db_creates_the_table_and_leaves_it_alone_the_second_time(shop: Sho
     first = run("init-db", "--id-type", id_type, "--no-events")
     assert first.output == "table orders: created\n"
     second = run("init-db")
-    assert second.output == "table orders: there already, left as it is\ntable order_events: created\n"
+    assert second.output == "table orders: exists, not changed\ntable order_events: created\n"
     third = run("init-db")
-    assert third.output.splitlines()[1] == "table order_events: there already, left as it is"
+    assert third.output.splitlines()[1] == "table order_events: exists, not changed"
     shop.store.check()
 
 
@@ -97,13 +97,13 @@ def test_an_error_is_one_line_and_status_1(monkeypatch: pytest.MonkeyPatch, caps
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 1
-    assert capsys.readouterr().err == "error: the order id is empty; accepted are 1 to 255 characters\n"
+    assert capsys.readouterr().err == "error: the order id is empty: it must have 1 to 255 characters\n"
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("ORDERS_LEASE", "soon", "error: ORDERS_LEASE is 'soon': accepted is a number of seconds"),
+        ("ORDERS_LEASE", "soon", "error: ORDERS_LEASE is 'soon': it must be a number of seconds"),
         ("ORDERS_REDIS_URL", f"redis://127.0.0.1:{free_port()}", "error: Redis at ORDERS_REDIS_URL redis://127.0.0.1"),
     ],
     ids=["wrong", "unreachable"],
@@ -120,7 +120,7 @@ def test_a_wrong_setting_stops_celery_with_its_name() -> None:
     command = [sys.executable, "-m", "celery", "-A", "tasks", "report"]
     ran = subprocess.run(command, env={"ORDERS_LEASE": "soon"}, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
-    assert "ORDERS_LEASE is 'soon': accepted is a number of seconds" in ran.stderr
+    assert "ORDERS_LEASE is 'soon': it must be a number of seconds" in ran.stderr
 
 
 def bury(shop: Shop, *order_ids: str) -> None:
@@ -138,19 +138,36 @@ def test_dead_letters_are_listed_and_shown(shop: Shop) -> None:
     assert (run("dead", "show", "44").exit_code, run("dead", "show", "44").output) == (1, "44: no dead letter\n")
 
 
-def test_dead_letters_are_retried_and_dropped(shop: Shop) -> None:
+def test_dead_letters_are_requeued_and_dropped(shop: Shop) -> None:
     shop.create()
     shop.place("42", "43", due=-60, enqueue=False)
     bury(shop, "42", "43", "44", "45")
-    assert run("dead", "retry", "42", "unknown").output == "unknown: no dead letter\n1 scheduled again\n"
+    assert run("dead", "requeue", "42", "unknown").output == "unknown: no dead letter\n1 requeued\n"
     assert shop.claim_and_expire() == {"expired": 1}
     assert run("dead", "drop", "44").output == "1 dropped\n"
-    assert run("dead", "retry", "--all").output == "2 scheduled again\n"
+    assert run("dead", "requeue", "--all").output == "2 requeued\n"
     assert shop.redis.exists("{orders}:dead") == 0
     bury(shop, "46")
     assert run("dead", "drop", "--all").output == "1 dropped\n"
     assert run("dead", "drop").exit_code == 2
     assert run("dead", "drop", "46", "--all").exit_code == 2
+
+
+def test_the_former_name_of_requeue_works_and_is_hidden(shop: Shop) -> None:
+    # given dead letters
+    shop.create()
+    shop.place("42", "43", "44", due=-60, enqueue=False)
+    bury(shop, "42", "43", "44")
+    # when an operator's script uses the former name
+    assert run("dead", "retry", "42", "unknown").output == "unknown: no dead letter\n1 requeued\n"
+    assert run("dead", "retry", "--reason", "[43]").output == "1 requeued\n"
+    assert run("dead", "retry", "--all").output == "1 requeued\n"
+    # then the orders are due, and the help names only the new command
+    assert shop.claim_and_expire() == {"expired": 3}
+    assert run("dead", "retry").exit_code == 2
+    listed = run("dead", "--help").output
+    assert "requeue" in listed
+    assert "retry" not in listed
 
 
 def test_dead_letters_are_chosen_by_their_reason(shop: Shop) -> None:
@@ -162,7 +179,7 @@ def test_dead_letters_are_chosen_by_their_reason(shop: Shop) -> None:
         letter = {"reason": reason, "attempts": 10, "buried_at": 1900000000}
         shop.redis.hset("{orders}:dead", order_id, json.dumps(letter))
     assert run("dead", "drop", "--reason", "no such row").output == "2 dropped\n"
-    assert run("dead", "retry", "--reason", "no stock").output == "1 scheduled again\n"
+    assert run("dead", "requeue", "--reason", "no stock").output == "1 requeued\n"
     assert run("dead", "drop", "--all", "--reason", "no stock").exit_code == 2
 
 
@@ -170,7 +187,7 @@ def test_reconcile_tells_what_it_found(shop: Shop) -> None:
     shop.create()
     shop.place("1", "2", due=-60, enqueue=False)
     shop.place("3", due=600, enqueue=False)
-    assert run("reconcile", "--dry-run").output == "2 pending orders seen, 2 lacking\n"
+    assert run("reconcile", "--dry-run").output == "2 pending orders seen, 2 missing\n"
     assert run("reconcile").output == "2 pending orders seen, 2 scheduled\n"
     assert json.loads(run("reconcile", "--all", "--json").output) == {"seen": 3, "added": 1, "complete": True}
 

@@ -341,7 +341,7 @@ def test_a_module_that_cannot_be_imported_is_named(
     if source is not None:
         (tmp_path / "broken_hooks.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match=rf"ORDERS_HOOKS names 'broken_hooks', and importing it failed: .*{told}"):
+    with pytest.raises(ConfigError, match=rf"ORDERS_HOOKS names 'broken_hooks', but importing it failed: .*{told}"):
         hooks.load(["broken_hooks"])
 
 
@@ -355,5 +355,7 @@ def test_there_is_one_guard_one_policy_and_one_rule(decorator: str) -> None:
 
     getattr(registered, decorator)(first)
     getattr(registered, decorator)(first)
-    with pytest.raises(ConfigError, match=rf"@orders.{decorator} is .*first already; .*second"):
+    with pytest.raises(
+        ConfigError, match=rf"@orders.{decorator} takes one function: .*first is already registered, so .*second"
+    ):
         getattr(registered, decorator)(second)

@@ -174,7 +174,7 @@ def test_lists_are_merged(sharded: Schedule, settings: Settings, shop: Shop) -> 
 
 @pytest.mark.parametrize("wrong", ["0", "1025", "many", "1.5"])
 def test_a_number_of_shards_that_cannot_be(wrong: str) -> None:
-    with pytest.raises(ConfigError, match=rf"ORDERS_SHARDS is '{wrong}': accepted is a whole number from 1 to 1,024"):
+    with pytest.raises(ConfigError, match=rf"ORDERS_SHARDS is '{wrong}': it must be a whole number from 1 to 1,024"):
         Settings.of({"SHARDS": wrong})
 
 

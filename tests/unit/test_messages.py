@@ -28,13 +28,13 @@ def test_every_member_that_a_sweep_can_claim_reaches_its_worker(members: list[by
     [
         ([], "has 0 order ids"),
         (["7"] * 5001, "has 5001 order ids"),
-        ([42], "is 42: accepted is text"),
-        (["1", None], "is None: accepted is text"),
-        ([["1"]], "is ['1']: accepted is text"),
-        ([{"__class__": "x"}], "accepted is text"),
-        ([True], "is True: accepted is text"),
-        ([""], "is '': accepted is text that is not empty"),
-        (["\ud800"], "accepted is text that UTF-8 can encode"),
+        ([42], "is 42: it must be text"),
+        (["1", None], "is None: it must be text"),
+        ([["1"]], "is ['1']: it must be text"),
+        ([{"__class__": "x"}], "it must be text"),
+        ([True], "is True: it must be text"),
+        ([""], "is '': it must be text that is not empty"),
+        (["\ud800"], "it must be text that UTF-8 can encode"),
         ([["x" * 10**6]], "… (list, 1000004 characters)"),
     ],
 )
@@ -48,7 +48,7 @@ def test_what_is_no_id_is_refused(order_ids: list[object], told: str) -> None:
 @pytest.mark.parametrize("lease", [None, "1896087720.0", True, [], {}, "NaN", "Infinity", "-Infinity", "1" + "0" * 400])
 def test_what_is_no_token_is_refused(lease: object) -> None:
     as_sent = json.loads(lease) if isinstance(lease, str) and not lease.startswith("18") else lease
-    with pytest.raises(InvalidMessage, match=r"the lease in the message is .* accepted is the token of a claim"):
+    with pytest.raises(InvalidMessage, match=r"the lease in the message is .* it must be the token of a claim"):
         parse_claim(["42"], as_sent, None)
 
 

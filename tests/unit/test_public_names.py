@@ -90,7 +90,7 @@ VALUES = {
 
 COMMANDS = """
     demo up init-db enqueue extend pay check remove explain stats sweep reconcile list doctor metrics
-    dead.list dead.show dead.retry dead.drop
+    dead.list dead.show dead.requeue dead.retry dead.drop
 """
 
 TASKS = "orders.sweep orders.expire orders.reconcile orders.deliver orders.prune"

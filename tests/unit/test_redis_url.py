@@ -46,7 +46,9 @@ def test_a_private_authority_is_for_the_sentinels_too() -> None:
     ],
 )
 def test_a_url_that_names_no_redis(wrong: str) -> None:
-    with pytest.raises(ValueError, match=r"lacking|not the URL|has one host|no databases|option|could not be cast"):
+    with pytest.raises(
+        ValueError, match=r"is missing|not a Redis URL|only one host|no databases|invalid option|could not be cast"
+    ):
         RedisUrl.parse(wrong)
 
 

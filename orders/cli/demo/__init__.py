@@ -1,4 +1,4 @@
-"""``orders demo``: a shop on real parts, for half a minute, with an audit at the end."""
+"""``orders demo``: runs a shop on real servers and workers for half a minute, and audits the result."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from orders.errors import EmbeddedError
 from orders.expiry import OrderExpiry
 
 START_TIMEOUT = 60.0
-"""Seconds in which the workers must have swept for the first time."""
+"""Seconds in which the workers must finish the first sweep."""
 
 PATIENCE = 3.0
-"""Sweep intervals after the last deadline in which every order must be closed, or the demo has failed."""
+"""Sweep intervals after the last deadline. If an order is still open then, the demo fails."""
 
 
 def demo(
     *,
-    orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders are placed.")] = 300,
-    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long the shop is open.")] = 30.0,
+    orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders to place.")] = 300,
+    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How many seconds the shop is open.")] = 30.0,
     sweep_interval: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds between sweeps.")] = 2.0,
-    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes of the worker.")] = 2,
-    seed: Annotated[int | None, typer.Option(help="Plays the same shop again.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Threads of the worker.")] = 2,
+    seed: Annotated[int | None, typer.Option(help="Seed to repeat the same run.")] = None,
 ) -> None:
-    """Play a shop on an embedded Redis, SQLite and real Celery processes; check that every order ended as it must."""
+    """Run a shop on an embedded Redis, SQLite and real Celery processes, and check the final state of every order."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        del os.environ[name]  # the demo is the same everywhere
+        del os.environ[name]  # the demo must not depend on the settings
     view = View(orders)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orders-demo-")))
@@ -104,7 +104,7 @@ def _play(events: Sequence[Event], shop: Shop, view: View) -> float:
 
 
 def _wait_until_closed(shop: Shop, expiry: OrderExpiry, view: View, give_up: float) -> None:
-    while shop.counts().get("pending", 0) or expiry.schedule.stats()["scheduled"] or not shop.is_told():
+    while shop.counts().get("pending", 0) or expiry.schedule.stats()["scheduled"] or not shop.has_delivered_all():
         if time.monotonic() > give_up:
-            return  # the summary tells what is left over
+            return  # the summary shows the open orders
         time.sleep(view.refresh(shop))

@@ -1,4 +1,4 @@
-"""A payment gateway for the demo: over HTTP, on this host, and with callbacks that get lost."""
+"""A payment gateway for the demo, over HTTP on this host. Some of its callbacks are lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 GATEWAY_URL = "DEMO_GATEWAY_URL"
-"""The environment variable that tells the workers where it is."""
+"""The environment variable with the gateway's URL, for the workers."""
 
 
 class Gateway(ThreadingHTTPServer):
@@ -23,7 +23,7 @@ class Gateway(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the gateway."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> Self:
@@ -48,5 +48,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing: the demo has a screen of its own."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the standard library
+        """Log nothing, because the demo draws on the terminal."""

@@ -1,4 +1,4 @@
-"""The hooks of the demo's shop, which its workers find by ``ORDERS_HOOKS=orders.cli.demo.hooks``."""
+"""The hooks of the demo's shop. Its workers load them with ``ORDERS_HOOKS=orders.cli.demo.hooks``."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _HEAR = sa.text("INSERT INTO heard (event_id) VALUES (:event_id)")
 
 @process.on_expire
 def release(session: Session, order_ids: Sequence[Any]) -> None:
-    """Give back what the orders held: one unit each."""
+    """Release the stock of the orders, one unit each."""
     session.execute(_RELEASE, {"units": len(order_ids)})
 
 
 @process.guard
 def ask(order_id: str) -> Answer:
-    """Ask the gateway whether it has a payment of which we have not heard."""
-    with urlopen(f"{os.environ[GATEWAY_URL]}/{order_id}", timeout=2) as response:  # noqa: S310 - our own
+    """Ask the gateway whether it has a payment whose callback was lost."""
+    with urlopen(f"{os.environ[GATEWAY_URL]}/{order_id}", timeout=2) as response:  # noqa: S310 - the URL of our own gateway
         return Answer.PAID if json.load(response)["paid"] else Answer.UNPAID
 
 
 @process.on_event
 def hear(event: Event) -> None:
-    """Write down that this event was delivered."""
+    """Record that this event was delivered."""
     with _engine().begin() as connection:
         connection.execute(_HEAR, {"event_id": event.id})
 

@@ -1,4 +1,4 @@
-"""What happens in the demo, and when: drawn once, from a seed."""
+"""The plan of the demo: what happens when, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -7,49 +7,49 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 SPREAD = 4.0
-"""Seconds between the shortest and the longest time that an order has to be paid."""
+"""Seconds between the shortest and the longest time to pay."""
 
 LATE = 1.0
-"""Seconds after its deadline at which a late payment comes."""
+"""Seconds between a deadline and a late payment."""
 
 TAIL = 1.5
-"""Seconds left at the end for the last orders to be closed."""
+"""Seconds at the end for closing the last orders."""
 
 
 class Act(Enum):
-    """What the shop or a customer does."""
+    """An action of the shop or a customer."""
 
     PLACE = auto()
     PLACE_BY_ZADD = auto()
     """Scheduled without this library: ``ZADD orders <unix seconds> <id>``."""
     PAY = auto()
-    """The gateway's callback comes."""
+    """The gateway calls back."""
     PAY_UNHEARD = auto()
-    """The customer pays, and the callback gets lost: only the gateway knows."""
+    """The customer pays, but the callback is lost: only the gateway knows."""
     EXTEND = auto()
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Event:
-    """One act on one order."""
+    """One action on one order."""
 
     at: float
-    """Seconds from the beginning."""
+    """Seconds from the start of the demo."""
     order: int
     act: Act
     timeout: float = 0.0
-    """With PLACE and EXTEND, the seconds from then to the deadline."""
+    """For PLACE and EXTEND, the seconds from then to the deadline."""
 
 
 def draw(orders: int, seconds: float, sweep_interval: float, seed: int | None = None) -> list[Event]:
-    """Return the events of a demo in the order of time.
+    """Return the events of a demo in chronological order.
 
-    Half of the orders are paid: most at leisure, one in five in the last moment, when expiry may be faster; of some the
-    callback comes twice. Of those that are not, the first is extended; some are paid too late, and of some the callback
-    gets lost. One in ten is scheduled by a bare ZADD.
+    Half of the orders are paid: four in five well before the deadline, one in five in a race with expiry. One in ten of
+    them gets a second callback. Of the others, the first is extended, one in ten is paid too late, and one in ten is
+    paid but its callback is lost. One order in ten is scheduled with a plain ZADD.
     """
-    chance = random.Random(seed)  # noqa: S311 - a play, no secret
-    shortest = 1.25 * sweep_interval + 0.5  # longer than the lookahead: the sweep knows of it before it is due
+    chance = random.Random(seed)  # noqa: S311 - not used for secrets
+    shortest = 1.25 * sweep_interval + 0.5  # longer than the lookahead, so that a sweep claims it before it is due
     window = max(seconds - shortest - SPREAD - LATE - TAIL, 0.5)
     events: list[Event] = []
     unpaid = 0
@@ -58,13 +58,13 @@ def draw(orders: int, seconds: float, sweep_interval: float, seed: int | None = 
         timeout = shortest + chance.uniform(0, SPREAD)
         by_zadd = chance.random() < 0.1
         events.append(Event(placed, order, Act.PLACE_BY_ZADD if by_zadd else Act.PLACE, timeout))
-        at_leisure = placed + chance.uniform(0.2, timeout - 0.2)
+        early = placed + chance.uniform(0.2, timeout - 0.2)
         if chance.random() < 0.5:
-            in_last_moment = chance.random() < 0.2
-            moment = placed + timeout + chance.uniform(-0.03, 0.005) if in_last_moment else at_leisure
-            events.append(Event(moment, order, Act.PAY))
+            is_race = chance.random() < 0.2
+            paid = placed + timeout + chance.uniform(-0.03, 0.005) if is_race else early
+            events.append(Event(paid, order, Act.PAY))
             if chance.random() < 0.1:
-                events.append(Event(moment + 0.1, order, Act.PAY))
+                events.append(Event(paid + 0.1, order, Act.PAY))
             continue
         unpaid += 1
         if unpaid == 1:
@@ -72,5 +72,5 @@ def draw(orders: int, seconds: float, sweep_interval: float, seed: int | None = 
         elif unpaid % 10 == 2:
             events.append(Event(placed + timeout + LATE, order, Act.PAY))
         elif unpaid % 10 == 3:
-            events.append(Event(at_leisure, order, Act.PAY_UNHEARD))
+            events.append(Event(early, order, Act.PAY_UNHEARD))
     return sorted(events, key=lambda event: event.at)

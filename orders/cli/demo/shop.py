@@ -1,6 +1,6 @@
-"""The shop of the demo: its table, its customers, and an audit that owes nothing to the code under it.
+"""The shop of the demo: its tables, its customers, and an audit that is independent of the code under test.
 
-The audit is a trigger of the database: it writes a row whenever the state of an order changes, whoever does it.
+The audit is a database trigger. It writes a row whenever the status of an order changes, whoever changes it.
 """
 
 from __future__ import annotations
@@ -51,44 +51,44 @@ class Summary:
     paid: int
     expired: int
     accepted: int
-    """Payments that were taken."""
+    """Accepted payments."""
     duplicate: int
-    """Callbacks that came twice."""
+    """Repeated callbacks."""
     too_late: int
-    """Payments that found their order expired: each has a key for its refund."""
+    """Payments for expired orders. Each has a refund key."""
     found: int
-    """Orders that the guard found paid, although no callback had come."""
+    """Orders without a callback that the guard found to be paid."""
     missed: int
-    """Those that it did not find."""
+    """Paid orders without a callback that the guard did not find."""
     stock: tuple[int, int]
-    """Units before the first order and after the last."""
+    """Units in stock before the first order and after the last."""
     events: tuple[int, int, int]
-    """Events that were written, deliveries, and events that were delivered."""
+    """Events written, deliveries, and events delivered at least once."""
     expired_although_paid: int
     changed_twice: int
     left_over: int
-    """Orders that are neither paid nor expired, and ids that are still scheduled."""
+    """Orders that are still pending, plus ids that are still scheduled."""
     lateness: list[float]
     """Milliseconds from each expired order's deadline to its expiry, in ascending order."""
 
     @property
     def is_right(self) -> bool:
-        """Whether every order ended as it must."""
+        """Whether every order ended in the right state."""
         wrong = self.expired_although_paid + self.changed_twice + self.left_over + self.missed
         all_ended = self.paid + self.expired == self.placed
         none_early = not self.lateness or self.lateness[0] > -1
         balances = self.stock[0] - self.stock[1] == self.paid == self.accepted + self.found
         written, _, heard = self.events
-        all_told = wrong == 0 and written == heard
-        return all_told and all_ended and none_early and balances and len(self.lateness) == self.expired
+        all_delivered = wrong == 0 and written == heard
+        return all_delivered and all_ended and none_early and balances and len(self.lateness) == self.expired
 
     def percentile(self, share: float) -> float:
-        """Return the lateness that this share of the expired orders did not exceed; 0.0 without any."""
+        """Return a percentile of the lateness in ms, such as 0.99; 0.0 if no order expired."""
         return self.lateness[min(int(len(self.lateness) * share), len(self.lateness) - 1)] if self.lateness else 0.0
 
 
 class Shop:
-    """The application: it places, extends and takes payments, and calls `orders` as any application would."""
+    """The application. It places and extends orders and takes payments, and calls `orders` like any application."""
 
     def __init__(self, expiry: OrderExpiry, gateway: Gateway, orders: int) -> None:
         self._expiry = expiry
@@ -111,7 +111,7 @@ class Shop:
         self._engine.dispose()
 
     def act(self, event: Event) -> None:
-        """Do what the plan says."""
+        """Carry out one event of the plan."""
         match event.act:
             case Act.PLACE | Act.PLACE_BY_ZADD:
                 self._place(event)
@@ -123,18 +123,18 @@ class Shop:
                 self._expiry.extend(event.order, timeout=event.timeout)
 
     def counts(self) -> dict[str, int]:
-        """Return how many orders are in which state."""
+        """Return the number of orders by status."""
         with self._engine.connect() as connection:
             return {row.status: row.number for row in connection.execute(_COUNT)}
 
-    def is_told(self) -> bool:
-        """Tell whether all events have been delivered."""
+    def has_delivered_all(self) -> bool:
+        """Return whether all events have been delivered."""
         with self._engine.connect() as connection:
             written, _, heard = connection.execute(_EVENTS).one()
         return bool(written == heard)
 
     def sum_up(self) -> Summary:
-        """Return what the audit found, and what is left in the schedule."""
+        """Return the results of the audit."""
         with self._engine.connect() as connection:
             changes = connection.execute(_CHANGES).all()
             units = connection.execute(_UNITS).scalar_one()

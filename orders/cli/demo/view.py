@@ -1,4 +1,4 @@
-"""What the demo shows: a live table on a terminal, a line every other second elsewhere, and the summary."""
+"""The output of the demo: a live table on a terminal or a line every two seconds elsewhere, and the summary."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from orders.cli.demo.shop import Shop, Summary
 
 FRAME = 0.25
-"""Seconds between two looks at the shop on a terminal."""
+"""Seconds between two updates on a terminal."""
 
 LINE = 2.0
 """Seconds between two lines elsewhere."""
 
 
 class View:
-    """The face of a demo with so many orders."""
+    """The output of a demo.
+
+    Args:
+        orders: how many orders the demo places.
+    """
 
     def __init__(self, orders: int) -> None:
         self._console = Console(highlight=False)
@@ -56,7 +60,7 @@ class View:
             self._live.stop()
 
     def refresh(self, shop: Shop) -> float:
-        """Show the shop, if it is time to; return the seconds until it is again."""
+        """Show the state of the shop if an update is due; return the seconds until the next update."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + (FRAME if self._live else LINE)
@@ -67,8 +71,8 @@ class View:
         pending, paid, expired = (counts.get(state, 0) for state in ("pending", "paid", "expired"))
         numbers = {"placed": pending + paid + expired, "pending": pending, "paid": paid, "expired": expired}
         if self._live is None:
-            told = "".join(f"  {name} {number:>4}" for name, number in numbers.items())
-            self._console.print(f"{elapsed:5.1f} s{told}")
+            counts_text = "".join(f"  {name} {number:>4}" for name, number in numbers.items())
+            self._console.print(f"{elapsed:5.1f} s{counts_text}")
             return
         table = Table(*numbers)
         table.add_row(*map(str, numbers.values()))
@@ -76,12 +80,12 @@ class View:
         self._live.update(Group(table, self._progress), refresh=True)
 
     def show(self, summary: Summary) -> None:
-        """Print how it ended."""
+        """Print the summary."""
         table = Table(
             "summary",
             "",
             show_header=False,
-            title="Every order ended as it must" if summary.is_right else "[bold red]Something went wrong[/]",
+            title="Every order ended in the right state" if summary.is_right else "[bold red]Something went wrong[/]",
         )
         late = [
             summary.percentile(0.5),
@@ -93,7 +97,7 @@ class View:
             "paid": f"{summary.paid}",
             "expired": f"{summary.expired}",
             "payments accepted": f"{summary.accepted}",
-            "callbacks that came twice": f"{summary.duplicate}",
+            "repeated callbacks": f"{summary.duplicate}",
             "paid too late, to be refunded": f"{summary.too_late}",
             "found paid by the guard": f"{summary.found} of {summary.found + summary.missed}",
             "stock before, after": f"{summary.stock[0]}, {summary.stock[1]}",

@@ -130,7 +130,7 @@ def _settings(
     unknown = [name for name in values if name.lower() not in Settings.model_fields]
     if unknown:
         known = sorted({name.upper() for name in Settings.model_fields} - REPLACED.keys() | set(OWN))
-        raise DjangoConfigError(f"ORDERS[{unknown[0]!r}] is not a setting; the settings are {', '.join(known)}")
+        raise DjangoConfigError(f"unknown setting ORDERS[{unknown[0]!r}]; the settings are {', '.join(known)}")
     if not _is_table(name := values.get("EVENTS_TABLE", events_table())):
         raise DjangoConfigError(
             f"ORDERS['EVENTS_TABLE'] is {name!r}: it must be the name of a table; in Django, without a schema"

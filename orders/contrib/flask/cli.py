@@ -69,4 +69,4 @@ def commands(name: str, state: Callable[[], AppState]) -> AppGroup:
 
 
 def _report(name: str, *, is_new: bool) -> None:
-    click.echo(f"table {name}: {'created' if is_new else 'there already, left as it is'}")
+    click.echo(f"table {name}: {'created' if is_new else 'exists, not changed'}")

@@ -75,9 +75,9 @@ def test_djangos_dict_goes_before_the_environment(monkeypatch: pytest.MonkeyPatc
         ({"DATABASE": "nope"}, "ORDERS['DATABASE'] is 'nope': it must be an alias in DATABASES (default"),
         ({"DATABASE_URL": "sqlite://"}, "ORDERS['DATABASE_URL'] is not a setting in Django: use DATABASES"),
         ({"TABLE": "x"}, "ORDERS['TABLE'] is not a setting in Django: use MODEL"),
-        ({"LEESE": 5}, "ORDERS['LEESE'] is not a setting; the settings are BATCH_SIZE"),
+        ({"LEESE": 5}, "unknown setting ORDERS['LEESE']; the settings are BATCH_SIZE"),
         ({"EVENTS_TABLE": "shop.events"}, "ORDERS['EVENTS_TABLE'] is 'shop.events': it must be the name of a table"),
-        ({"LEASE": -5}, "ORDERS_LEASE is -5: accepted is a number of seconds"),
+        ({"LEASE": -5}, "ORDERS_LEASE is -5: it must be a number of seconds"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_accepted(given: Any, told: str) -> None:

@@ -69,10 +69,10 @@ def test_a_sweep_expires_rows_of_the_model(site: Site, run: Runner) -> None:
     assert Order.objects.get().status == "expired"
 
 
-def test_dead_letters_are_listed_and_retried(site: Site, run: Runner) -> None:
+def test_dead_letters_are_listed_and_requeued(site: Site, run: Runner) -> None:
     site.bury("42", "43")
     assert [letter["order_id"] for letter in json.loads(run("dead", "list", "--json").out)] == ["42", "43"]
-    assert run("dead", "retry", "42").out == "1 scheduled again\n"
+    assert run("dead", "requeue", "42").out == "1 requeued\n"
     assert run("dead", "drop", "--all").out == "1 dropped\n"
 
 
@@ -101,7 +101,7 @@ def test_statuses_are_those_of_the_command_line(
 def test_verbs_that_make_no_sense_say_what_to_do_instead(site: Site, run: Runner, verb: str, instead: str) -> None:
     ran = run(verb, "--orders", "5")
     assert ran.status == 1
-    assert ran.err.startswith(f"error: there is no `{verb}` here: ")
+    assert ran.err.startswith(f"error: `{verb}` is not available here: ")
     assert instead in ran.err
     listed = run("--help").out
     assert " reconcile " in listed
@@ -174,4 +174,4 @@ def test_a_process_of_its_own(site: Site, database_url: str, tmp_path: Path) -> 
     assert json.loads(manage_py("explain", order_id, "--json", project).out)["state"] == "pending"
     wrong = manage_py(project, "explain", "")
     assert (wrong.status, wrong.out) == (1, "")
-    assert wrong.err == "error: the order id is empty; accepted are 1 to 255 characters\n"
+    assert wrong.err == "error: the order id is empty: it must have 1 to 255 characters\n"

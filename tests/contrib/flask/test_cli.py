@@ -46,7 +46,7 @@ def test_dead_letters(make_shop: MakeShop) -> None:
     assert run(shop, "dead", "list") == (0, "no dead letters\n")
     code, output = run(shop, "dead", "--help")
     assert code == 0
-    assert "retry" in output
+    assert "requeue" in output
 
 
 def test_help_lists_the_verbs_and_each_explains_itself(make_shop: MakeShop) -> None:
@@ -66,12 +66,12 @@ def test_an_error_is_one_line(make_shop: MakeShop) -> None:
     assert output.startswith("error: --expires-at is 'soon'")
     code, output = run(shop, "up")
     assert code == 1
-    assert "there is no `up` here" in output
+    assert "`up` is not available here" in output
 
 
 def test_init_db_creates_the_table_of_events(make_shop: MakeShop) -> None:
     shop = make_shop(ORDERS_EVENTS_TABLE="happened")
-    assert run(shop, "init-db") == (0, "table happened: there already, left as it is\n")
+    assert run(shop, "init-db") == (0, "table happened: exists, not changed\n")
     with shop.app.app_context():
         shop.db.session.execute(sa.text("DROP TABLE happened"))
         shop.db.session.commit()

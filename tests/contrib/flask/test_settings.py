@@ -91,9 +91,9 @@ def test_the_database_is_the_one_of_the_models_bind_key(db: SQLAlchemy) -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"ORDERS_LEASE": "soon"}, "ORDERS_LEASE is 'soon': accepted is a number of seconds"),
-        ({"ORDERS_LEESE": 60}, "ORDERS_LEESE is no setting; the settings are"),
-        ({"ORDERS_KEY": None}, "ORDERS_KEY is None: accepted is a name"),
+        ({"ORDERS_LEASE": "soon"}, "ORDERS_LEASE is 'soon': it must be a number of seconds"),
+        ({"ORDERS_LEESE": 60}, "unknown setting ORDERS_LEESE; the settings are"),
+        ({"ORDERS_KEY": None}, "ORDERS_KEY is None: it must be a name"),
         (
             {"ORDERS_DATABASE_URL": "sqlite:///x.db"},
             "ORDERS_DATABASE_URL is set in the app's configuration, and so is db=",
@@ -153,7 +153,7 @@ def test_flask_sqlalchemy_must_know_the_app(db: SQLAlchemy) -> None:
 
 def test_a_database_that_is_not_supported_stops_the_start(db: SQLAlchemy) -> None:
     app = make_app(ORDERS_DATABASE_URL="oracle://db/shop")
-    with pytest.raises(ConfigError, match="ORDERS_DATABASE_URL is 'oracle://db/shop': accepted is"):
+    with pytest.raises(ConfigError, match="ORDERS_DATABASE_URL is 'oracle://db/shop': it must be"):
         Orders(app)
 
 
