@@ -55,8 +55,8 @@ def broker(settings: Settings) -> Broker:
     options = {name: url.options[name] for name in _SHARED_OPTIONS if name in url.options}
     if url.kind == "cluster":
         raise ConfigError(
-            f"ORDERS_BROKER_URL is {mask(broker_url)} (default: ORDERS_REDIS_URL): it must be a broker that Celery supports, "
-            "and Redis Cluster is not; use a Redis without cluster mode, or RabbitMQ"
+            f"ORDERS_BROKER_URL is {mask(broker_url)} (default: ORDERS_REDIS_URL): it must be a broker of Celery's, "
+            "which does not support Redis Cluster; use a Redis without cluster mode, or RabbitMQ"
         )
     login = _login(url.options.get("username"), url.options.get("password"))
     database = url.options.get("db", 0)
