@@ -218,7 +218,7 @@ class Operations:
         return [_letter(order_id, letter) for order_id, letter in oldest[first:]]
 
 
-def moment(unix_time: float) -> datetime | None:
+def to_datetime(unix_time: float) -> datetime | None:
     """Convert a Unix time to a datetime in UTC; None if it is not a valid date, because a score may be any number."""
     return datetime.fromtimestamp(unix_time, UTC) if 0 <= unix_time < 253_402_300_800 else None
 
@@ -242,11 +242,11 @@ def _listed(listed: Sequence[tuple[Schedule, Sequence[range]]], first: int, size
 
 def _item(listed: Listed) -> Item:
     reason = listed.failure["error"] if listed.failure else None
-    return Item(listed.order_id, moment(listed.due), listed.attempts, reason)
+    return Item(listed.order_id, to_datetime(listed.due), listed.attempts, reason)
 
 
 def _letter(order_id: str, letter: dict[str, Any]) -> Item:
-    return Item(order_id, moment(letter["buried_at"]), letter["attempts"], str(letter["reason"]))
+    return Item(order_id, to_datetime(letter["buried_at"]), letter["attempts"], str(letter["reason"]))
 
 
 def _without(whole: range, holes: Iterable[range]) -> Iterator[range]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from orders.events import Event
 from orders.expiry import Explanation
-from orders.operate import moment
+from orders.operate import to_datetime
 
 LABELS = {
     "expired": "Expired",
@@ -53,7 +53,7 @@ def _dated(known: Explanation, now: datetime) -> Iterator[Step]:
         yield Step("Last attempt failed", known.failed_at, known.last_error, tone="bad")
     if letter := known.dead_letter:
         attempts = f"after {letter['attempts']} attempts: {letter['reason']}"
-        yield Step("Buried", moment(float(letter["buried_at"])), attempts, tone="bad")
+        yield Step("Buried", to_datetime(float(letter["buried_at"])), attempts, tone="bad")
     if known.deadline:
         passed = known.deadline <= now
         yield Step("Deadline passed" if passed else "Deadline", known.deadline, is_ahead=not passed)
