@@ -14,7 +14,7 @@ COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up shop test coverage test-quick test-faults bench model docs check audit format lock clean
-# Tests start hundreds of processes. Those that find compiled files start a fifth sooner, whatever the shell's setting is.
+# Tests start hundreds of processes, which start a fifth faster from compiled files. This overrides the shell's setting.
 test coverage test-quick test-faults: export PYTHONDONTWRITEBYTECODE =
 
 help: ## List the commands
@@ -32,17 +32,17 @@ shop: $(BIN)/.dev ## Run an example shop; ARGS=django, flask or fastapi
 test: $(BIN)/.dev ## Run the tests; ARGS="-k sweep"
 	$(BIN)/python $(PYTEST) -m "not faults" $(ARGS)
 
-coverage: $(BIN)/.dev ## Run the tests, and show what they cover: a quarter slower
+coverage: $(BIN)/.dev ## Run the tests and report their coverage; a quarter slower
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST) -m "not faults" $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
-test-quick: $(BIN)/.dev ## Run the tests that start no worker and no database server
+test-quick: $(BIN)/.dev ## Run the tests that need no worker and no database server
 	$(BIN)/python $(PYTEST) -m quick $(ARGS)
 
-# What they cover is not measured. `make coverage` covers enough without them, and what breaks here is to run at full speed.
-test-faults: $(BIN)/.dev ## Break processes, servers and clocks, play whole deployments and races; ARGS="-k beat"
+# Without coverage: `make coverage` covers enough without these tests, and what they break must run at full speed.
+test-faults: $(BIN)/.dev ## Test failures of processes, servers and clocks, whole deployments and races; ARGS="-k beat"
 	$(BIN)/python $(PYTEST) -m faults $(ARGS)
 
 bench: $(BIN)/.bench ## Measure this project and its peers; ARGS="--quick"

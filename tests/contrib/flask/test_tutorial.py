@@ -40,7 +40,7 @@ def test_what_the_tutorial_says_is_what_happens(tmp_path: Path) -> None:
     with reader.keeps_running(up.text) as terminal:
         wait_until(lambda: reader.hears(f"http://127.0.0.1:{web}/"), within=30, why="the shop does not answer")
         wait_until(lambda: " ready." in terminal.read_text(), within=30, why="the worker does not start")
-        assert "Database  that of ORDERS_APP=shop\n" in terminal.read_text()
+        assert "Database  of ORDERS_APP=shop\n" in terminal.read_text()
         assert not (tmp_path / ".orders" / "orders.db").exists()
         # then each answer is the one that the page shows
         compared = 0
