@@ -15,7 +15,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from celery import Celery
 
-from tests.faults.conftest import Deployment
+from tests.faults.deployment import Deployment
 
 FOREIGN, LATER, FUTURE = 20_000, 10_000, 2_000
 
