@@ -96,7 +96,7 @@ class EmbeddedRedis:
             *("--logfile", str(self.folder / "redis.log"), *self._options),
         ]
         # In a session of its own, so that Ctrl-C does not stop it before those that need it.
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own server
         self._wait(self._process)
         return self
 
@@ -155,6 +155,6 @@ def _in_wheel() -> list[Path]:
 
 
 def _version(server: Path) -> tuple[int, ...]:
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603 - our own server
     found = re.search(r"v=(\d+)\.(\d+)", told)
     return tuple(map(int, found.groups())) if found else (0, 0)

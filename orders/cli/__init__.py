@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None, *, commands: typer.Typer = app,
     except OrdersError as error:
         if log_format == "json":
             # Its traceback would say nothing to who has to act.
-            logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400
+            logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400 - see above
         else:
             told = escape(mask(str(error)))
             Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {told}", highlight=False)

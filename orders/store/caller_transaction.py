@@ -145,7 +145,7 @@ def _commits(connection: sa.Connection) -> None:
     connection.info.setdefault(_RELEASED, []).extend(connection.info.pop(_WAITING, []))
 
 
-def _commits_prepared(connection: sa.Connection, xid: object, is_prepared: bool) -> None:  # noqa: ARG001, FBT001
+def _commits_prepared(connection: sa.Connection, xid: object, is_prepared: bool) -> None:  # noqa: ARG001, FBT001 - SQLAlchemy's signature
     _commits(connection)
 
 

@@ -53,7 +53,7 @@ def session_context(app: Flask, db: SQLAlchemy | None, session: Session) -> Iter
 
 def is_current(app: Flask) -> bool:
     """Tell whether a context of this app is active here."""
-    return bool(current_app) and current_app._get_current_object() is app  # type: ignore[attr-defined]  # noqa: SLF001
+    return bool(current_app) and current_app._get_current_object() is app  # type: ignore[attr-defined]  # noqa: SLF001 - documented by Flask
 
 
 class _InContext:
