@@ -44,15 +44,8 @@ def main(
     if quick and not only:
         contender = contender or "this project"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is stopped
-    for name in os.environ:
-        if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_"):
-            del os.environ[name]  # the project is measured with its defaults
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
-    began = time.monotonic()
-    results: list[Result] = []
-    errors: dict[str, str] = {}
+    _forget_settings()
+    console, began = _console(), time.monotonic()
     with servers.started() as started, _progress(console) as progress:
         told = machine.describe(started)
         _print_machine(console, told)
@@ -62,31 +55,51 @@ def main(
             progress.update(task, advance=1, description=what)
 
         lab = Lab(started, quick, rounds or (1 if quick else 3), contender, step)
-        progress.update(task, total=sum(measure.steps(lab) for measure in wanted), completed=-1)
-        for measure in wanted:
-            try:
-                found = measure.run(lab)
-            except Exception as error:  # noqa: BLE001 - one that fails is reported, and the others are made
-                errors[measure.name] = f"{type(error).__name__}: {error}"
-                console.print(f"\n[bold red]{measure.name} failed:[/] {errors[measure.name]}", highlight=False)
-                continue
-            results += found
-            for result in found:
-                _print(console, result)
-        if compared := ratios(results):
-            _print(console, compared)
-            results.append(compared)
-        progress.update(task, description="done", completed=sum(measure.steps(lab) for measure in wanted))
+        steps = sum(measure.steps(lab) for measure in wanted)
+        progress.update(task, total=steps, completed=-1)
+        results, errors = _measure(wanted, lab, console)
+        progress.update(task, description="done", completed=steps)
     told |= {"seconds": round(time.monotonic() - began), "errors": errors}
     console.print(f"\n{told['seconds']} s")
     if json_file:
         _write(json_file, told, results)
         console.print(f"written: {json_file}")
     if plot:
-        from benchmarks.plots import plot as draw  # noqa: PLC0415 - it takes its time
+        _draw(console, results, plot)
 
-        for file in draw(results, plot):
-            console.print(f"written: {file}")
+
+def _forget_settings() -> None:
+    """Remove the settings of the environment: the project is measured with its defaults."""
+    for name in os.environ:
+        if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_"):
+            del os.environ[name]
+
+
+def _console() -> Console:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
+
+
+def _measure(wanted: Sequence[Measure], lab: Lab, console: Console) -> tuple[list[Result], dict[str, str]]:
+    """Measure and print one after another, and the ratios; return the results, and the errors by measurement."""
+    results: list[Result] = []
+    errors: dict[str, str] = {}
+    for measure in wanted:
+        try:
+            found = measure.run(lab)
+        except Exception as error:  # noqa: BLE001 - one that fails is reported, and the others are made
+            errors[measure.name] = f"{type(error).__name__}: {error}"
+            console.print(f"\n[bold red]{measure.name} failed:[/] {errors[measure.name]}", highlight=False)
+            continue
+        results += found
+        for result in found:
+            _print(console, result)
+    if compared := ratios(results):
+        _print(console, compared)
+        results.append(compared)
+    return results, errors
 
 
 def _wanted(names: Sequence[str]) -> list[Measure]:
@@ -121,6 +134,13 @@ def _print(console: Console, result: Result) -> None:
         table.add_row(*row)
     console.print()
     console.print(table, highlight=False)
+
+
+def _draw(console: Console, results: Sequence[Result], folder: Path) -> None:
+    from benchmarks.plots import plot  # noqa: PLC0415 - it takes its time
+
+    for file in plot(results, folder):
+        console.print(f"written: {file}")
 
 
 def _write(file: Path, told: dict[str, Any], results: Sequence[Result]) -> None:

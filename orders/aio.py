@@ -81,14 +81,14 @@ async def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]], *, sess
 
 async def remove(order_id: OrderId, *, session: AsyncJoined | None = None) -> bool:
     """Remove an order from the schedule; see `orders.remove`, and `enqueue` for *session*."""
-    member, expiry = ids.parse(order_id), current()
+    order_id, expiry = ids.parse(order_id), current()
     queue = await _queue(expiry)
     if session is None:
-        return await queue.schedule.remove([member]) > 0
-    if await _waits(session, partial(queue.remove, member)):
+        return await queue.schedule.remove([order_id]) > 0
+    if await _waits(session, partial(queue.remove, order_id)):
         return False
-    with expiry.outages.forgiven([member], NOT_REMOVED):
-        return await queue.schedule.remove([member]) > 0
+    with expiry.outages.forgiven([order_id], NOT_REMOVED):
+        return await queue.schedule.remove([order_id]) > 0
     return False
 
 

@@ -96,7 +96,7 @@ class EmbeddedRedis:
             *("--logfile", str(self.folder / "redis.log"), *self._options),
         ]
         # In a new session, so that Ctrl-C does not stop it before its clients.
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - ours
         self._wait(self._process)
         return self
 
@@ -155,6 +155,6 @@ def _in_wheel() -> list[Path]:
 
 
 def _version(server: Path) -> tuple[int, ...]:
-    output = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    output = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603 - ours
     found = re.search(r"v=(\d+)\.(\d+)", output)
     return tuple(map(int, found.groups())) if found else (0, 0)

@@ -53,13 +53,13 @@ def encode(order_id: str) -> bytes:
 
 
 def decode_all(members: Iterable[bytes]) -> Iterator[str]:
-    """Do the same as `decode` for many, without a call of Python's for each."""
+    """Decode many members. Faster than `decode` for each, because it calls no Python function per member."""
     return map(bytes.decode, members, repeat("utf-8"), repeat("surrogateescape"))
 
 
-def encode_all(members: Iterable[str]) -> Iterator[bytes]:
-    """Do the same as `encode` for many, without a call of Python's for each."""
-    return map(str.encode, members, repeat("utf-8"), repeat("surrogateescape"))
+def encode_all(order_ids: Iterable[str]) -> Iterator[bytes]:
+    """Encode many order ids. Faster than `encode` for each, because it calls no Python function per id."""
+    return map(str.encode, order_ids, repeat("utf-8"), repeat("surrogateescape"))
 
 
 def printable(order_id: str) -> str:

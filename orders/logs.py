@@ -60,7 +60,7 @@ class JsonFormatter(json.JsonFormatter):
             reserved_attrs=_NOT_FIELDS,
         )
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's signature
         """Return the time in UTC, as in 2026-01-31T12:00:00.000+00:00."""
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 

@@ -69,60 +69,85 @@ def about(name: str) -> tuple[str, str]:
     return found.metadata["about"], found.metadata["source"]
 
 
+SINGLE, BATCHED = "sweep, a task for each order", "sweep, batches of 500"
+FEW, MANY = "worker, batches of 50", "worker, batches"
+TABLE = "worker, batches, with the table of order events"
+EVENTS = "worker, one task per order"
+LOGGING, QUIET = f"{EVENTS}, no Celery events", f"{EVENTS}, no Celery events, quiet"
+"""Names of parts."""
+
+
 def derive(rounds: Sequence[dict[str, Any]]) -> Costs:
     """Return the costs from the rounds of the measurement ``costs``: medians, and differences of medians."""
     parts = _medians(rounds)
-    single, batched = parts["sweep, a task for each order"], parts["sweep, batches of 500"]
-    few, many = parts["worker, batches of 50"], parts["worker, batches"]
-    quiet = parts["worker, one task per order, no Celery events, quiet"]
-    logging = parts["worker, one task per order, no Celery events"]
-    events = parts["worker, one task per order"]
-    told = parts["worker, batches, with the table of order events"]
-    enqueue, commit, held = parts["enqueue, one by one"], parts["commit"], parts["worker, messages due later"]
+    return Costs(**_sweeper(parts), **_schedule(parts), **_broker(parts), **_worker(parts), **_database(parts))
 
-    sweep_order, sweep_message = _two(single, batched, "sweeper", "orders", "messages")
-    push_order, push_message = _two(single, batched, "broker", "orders", "messages")
-    call, order = {}, {}
-    for server in ("worker", "schedule", "database"):
-        order[server], call[server] = _two(few, many, server, "orders", "attempts")
 
+def _sweeper(parts: dict[str, Part]) -> Part:
+    order, message = _two(parts[SINGLE], parts[BATCHED], "sweeper", "orders", "messages")
+    return {"sweep_call": parts[BATCHED]["sweeper_empty"], "sweep_order": order, "sweep_message": message}
+
+
+def _schedule(parts: dict[str, Part]) -> Part:
+    batched, enqueue = parts[BATCHED], parts["enqueue, one by one"]
+    order, call = _two(parts[FEW], parts[MANY], "schedule", "orders", "attempts")
+    return {
+        "claim_call": batched["schedule_empty"],
+        "claim_order": batched["schedule"] / batched["orders"],
+        "attempt_call": call,
+        "attempt_order": order,
+        "enqueue": enqueue["schedule"] / enqueue["orders"],
+        "remove": enqueue["schedule_remove"] / enqueue["orders"],
+    }
+
+
+def _broker(parts: dict[str, Part]) -> Part:
+    quiet, events = parts[QUIET], parts[EVENTS]
+    order, message = _two(parts[SINGLE], parts[BATCHED], "broker", "orders", "messages")
+    pop = quiet["broker"] / quiet["messages"]
+    return {
+        "length": parts[BATCHED]["broker_empty"],
+        "push_message": message,
+        "push_order": order,
+        "pop_message": pop,
+        "events_message": _more(events["broker"] / events["messages"], pop),
+    }
+
+
+def _worker(parts: dict[str, Part]) -> Part:
+    held, many, table = parts["worker, messages due later"], parts[MANY], parts[TABLE]
     took = held["worker"] / held["messages"]
-    call["worker"] = _more(call["worker"], took)
+    order, first = _two(parts[FEW], many, "worker", "orders", "attempts")
+    call = _more(first, took)
 
-    def further(part: Part) -> float:
+    def further(name: str) -> float:
         """Return what a worker used for each message that was not the first of its attempt, when it had taken it."""
-        used = part["messages"] * took + part["attempts"] * call["worker"] + part["orders"] * order["worker"]
+        part = parts[name]
+        used = part["messages"] * took + part["attempts"] * call + part["orders"] * order
         return _more(part["worker"], used) / (part["messages"] - part["attempts"])
 
-    message, logged, all_told = further(quiet), further(logging), further(events)
-    return Costs(
-        sweep_call=batched["sweeper_empty"],
-        sweep_order=sweep_order,
-        sweep_message=sweep_message,
-        claim_call=batched["schedule_empty"],
-        claim_order=batched["schedule"] / batched["orders"],
-        attempt_call=call["schedule"],
-        attempt_order=order["schedule"],
-        enqueue=enqueue["schedule"] / enqueue["orders"],
-        remove=enqueue["schedule_remove"] / enqueue["orders"],
-        length=batched["broker_empty"],
-        push_message=push_message,
-        push_order=push_order,
-        pop_message=quiet["broker"] / quiet["messages"],
-        events_message=_more(events["broker"] / events["messages"], quiet["broker"] / quiet["messages"]),
-        take_message=took,
-        run_message=message,
-        log_message=_more(logged, message),
-        tell_message=_more(all_told, logged),
-        worker_call=call["worker"],
-        worker_order=order["worker"],
-        worker_event=_more(told["worker"] / told["orders"], many["worker"] / many["orders"]),
-        transaction=call["database"],
-        row=order["database"],
-        event_row=_more(told["database"] / told["orders"], many["database"] / many["orders"]),
-        commit_wait=_more(commit["on"], commit["off"]),
-        wal_order=many["wal_bytes"] / many["orders"],
-    )
+    quiet, logging, events = further(QUIET), further(LOGGING), further(EVENTS)
+    return {
+        "take_message": took,
+        "run_message": quiet,
+        "log_message": _more(logging, quiet),
+        "tell_message": _more(events, logging),
+        "worker_call": call,
+        "worker_order": order,
+        "worker_event": _more(table["worker"] / table["orders"], many["worker"] / many["orders"]),
+    }
+
+
+def _database(parts: dict[str, Part]) -> Part:
+    many, table, commit = parts[MANY], parts[TABLE], parts["commit"]
+    order, call = _two(parts[FEW], many, "database", "orders", "attempts")
+    return {
+        "transaction": call,
+        "row": order,
+        "event_row": _more(table["database"] / table["orders"], many["database"] / many["orders"]),
+        "commit_wait": _more(commit["on"], commit["off"]),
+        "wal_order": many["wal_bytes"] / many["orders"],
+    }
 
 
 def _medians(rounds: Sequence[dict[str, Any]]) -> dict[str, Part]:

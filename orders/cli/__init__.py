@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, *, commands: typer.Typer = app,
     except OrdersError as error:
         if log_format == "json":
             # A traceback would not help the operator.
-            logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400
+            logger.error("%s", error, extra=logs.about("failed", error=type(error).__name__))  # noqa: TRY400 - see above
         else:
             message = escape(mask(str(error)))
             Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {message}", highlight=False)

@@ -23,7 +23,7 @@ def metrics(
     try:
         from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - an extra
 
-        from orders.operate.metrics import OrdersCollector  # noqa: PLC0415
+        from orders.operate.metrics import OrdersCollector  # noqa: PLC0415 - needs that extra
     except ImportError as error:
         raise ConfigError("`orders metrics` needs prometheus-client: install order-expiry[metrics]") from error
     registry = CollectorRegistry()

@@ -34,7 +34,7 @@ def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Pa
     """
     try:
         from honcho.environ import parse_procfile  # noqa: PLC0415 - an extra
-        from honcho.manager import Manager  # noqa: PLC0415
+        from honcho.manager import Manager  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise EmbeddedError("`orders up` needs honcho: install order-expiry[embedded]") from error
     if not procfile.is_file():

@@ -62,7 +62,7 @@ def backoff(number: int) -> float:
 
 
 FINAL = (Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED)
-"""Outcomes after which an order is settled. (A tuple: to look for an enum in it takes no call of Python's.)"""
+"""Outcomes after which an order is settled. A tuple: looking up an enum in a dict calls a Python function."""
 
 _EXPIRED = (Outcome.EXPIRED.value,)
 

@@ -150,7 +150,7 @@ def _on_commit(connection: sa.Connection) -> None:
     connection.info.setdefault(_RELEASED, []).extend(connection.info.pop(_WAITING, []))
 
 
-def _on_commit_prepared(connection: sa.Connection, xid: object, is_prepared: bool) -> None:  # noqa: ARG001, FBT001
+def _on_commit_prepared(connection: sa.Connection, *_: object) -> None:
     _on_commit(connection)
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -97,14 +97,9 @@ def test_each_user_can_do_its_work_and_is_refused_nothing(secured: Secured, tmp_
         redis_url=secured.url("orders"), broker_url=secured.url("celery"), database_url=database, sweep_interval=1.0
     )
     with closing(OrderExpiry.connect(web)) as expiry, Watcher(broker(work)) as watcher:
-        with closing(SqlStore(web)) as store:
-            assert store.create_table("integer")
-            assert store.create_outbox()
         engine = sa.create_engine(database)
         soon = datetime.now(UTC) + timedelta(seconds=1)
-        insert = sa.text("INSERT INTO orders (id, status, expires_at) VALUES (:id, 'pending', :due)")
-        with engine.begin() as connection:
-            connection.execute(insert, [{"id": n, "due": soon.replace(tzinfo=None)} for n in range(1, 52)])
+        _create_orders(web, engine, range(1, 52), soon)
         # when the web app does what it does
         expiry.enqueue_many((number, soon) for number in range(1, 51))
         assert expiry.extend("1", expires_at=soon + timedelta(hours=1))
@@ -117,14 +112,10 @@ def test_each_user_can_do_its_work_and_is_refused_nothing(secured: Secured, tmp_
             running("worker", [*celery, "worker", "-c", "2", "-l", "INFO"], work, tmp_path),
             running("beat", [*celery, "beat", "-l", "INFO"], work, tmp_path),
         ):
-            given = environment(work)
-            reconcile = [sys.executable, "-m", "orders.cli", "reconcile", "--all"]
-            subprocess.run(reconcile, env=given, cwd=tmp_path, check=True)
+            _run("orders.cli", "reconcile", "--all", settings=work, folder=tmp_path)
             wait_until(lambda: _expired(engine) == 49, within=30, why="orders were left")
             wait_until(lambda: watcher.of("task-succeeded", "orders.expire"), within=10, why="no events came")
-            inspect = [sys.executable, "-m", *celery, "inspect", "ping"]
-            pong = subprocess.run(inspect, env=given, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert "pong" in pong.stdout, pong.stderr
+            assert "pong" in _run(*celery, "inspect", "ping", settings=work, folder=tmp_path)
         engine.dispose()
     with secured.client("orders") as redis:
         assert redis.info("memory")["maxmemory_policy"]  # which `orders doctor` looks at
@@ -132,6 +123,23 @@ def test_each_user_can_do_its_work_and_is_refused_nothing(secured: Secured, tmp_
         refused = {entry["object"] for entry in admin.acl_log()}
         assert refused <= {"client", "client|setinfo"}  # which redis-py tries, and does without
     assert "Traceback" not in (tmp_path / "worker.log").read_text()
+
+
+def _create_orders(settings: Settings, engine: sa.Engine, numbers: Iterable[int], deadline: datetime) -> None:
+    with closing(SqlStore(settings)) as store:
+        assert store.create_table("integer")
+        assert store.create_outbox()
+    insert = sa.text("INSERT INTO orders (id, status, expires_at) VALUES (:id, 'pending', :due)")
+    with engine.begin() as connection:
+        connection.execute(insert, [{"id": number, "due": deadline.replace(tzinfo=None)} for number in numbers])
+
+
+def _run(*module: str, settings: Settings, folder: Path) -> str:
+    """Run a module with its arguments to its end; return what it prints."""
+    command, given = [sys.executable, "-m", *module], environment(settings)
+    ended = subprocess.run(command, env=given, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def _expired(engine: sa.Engine) -> int:

@@ -102,6 +102,29 @@ def scrape(url: str) -> dict[str, float]:
     }
 
 
+def all_were_a_minute_late(found: dict[str, float], orders: int) -> None:
+    assert (found["lateness_seconds_bucket:30.0"], found["lateness_seconds_bucket:300.0"]) == (0, orders)
+    assert found["lateness_seconds_count"] == orders
+    assert found["lateness_seconds_sum"] == pytest.approx(orders * 75, abs=orders * 45)
+
+
+def prometheus_agrees(server: str, found: dict[str, float]) -> None:
+    for name in ("expired_total", "closed_total", "buried_total", "reconciled_total"):
+        query = f"order_expiry_{name} == {found[name]}"
+        wait_until(lambda query=query: value(server, query), within=10, why=query)  # type: ignore[misc]
+
+
+def alert_fires(server: str, name: str) -> None:
+    firing = f'ALERTS{{alertname="{name}", alertstate="firing"}}'
+    wait_until(lambda: value(server, firing) == 1, within=10, why=f"no alert {name}")
+
+
+def all_rules_work(server: str) -> None:
+    groups = ask(server, "rules")
+    assert isinstance(groups, dict)
+    assert {rule["health"] for group in groups["groups"] for rule in group["rules"]} == {"ok"}
+
+
 def test_prometheus_sees_what_real_workers_did(shop: Shop, settings: Settings, prometheus: str, tmp_path: Path) -> None:
     # given orders that a guard knows to be paid or not; ten were never enqueued, one has no row
     (tmp_path / "shop_hooks.py").write_text(HOOKS)
@@ -129,19 +152,11 @@ def test_prometheus_sees_what_real_workers_did(shop: Shop, settings: Settings, p
         assert sum(shop.status(number) == "expired" for number in range(1, 51)) == found["expired_total"]
         assert (found["reconciled_total"], found["dead"], found["oldest_overdue_seconds"]) == (10, 1, 0)
         assert (found["guard_answers_total:paid"], found["guard_answers_total:unpaid"]) == (16, 34)
-        # and how late they were: a minute or so
-        assert (found["lateness_seconds_bucket:30.0"], found["lateness_seconds_bucket:300.0"]) == (0, 34)
-        assert found["lateness_seconds_count"] == 34
-        assert found["lateness_seconds_sum"] == pytest.approx(34 * 75, abs=34 * 45)
+        all_were_a_minute_late(found, 34)
         # and Prometheus has it, and raises the alert about the dead letter
-        for name in ("expired_total", "closed_total", "buried_total", "reconciled_total"):
-            query = f"order_expiry_{name} == {found[name]}"
-            wait_until(lambda query=query: value(server, query), within=10, why=query)  # type: ignore[misc]
-        firing = 'ALERTS{alertname="OrderExpiryDeadLetters", alertstate="firing"}'
-        wait_until(lambda: value(server, firing) == 1, within=10, why="no alert about the dead letter")
-        groups = ask(server, "rules")
-        assert isinstance(groups, dict)
-        assert {rule["health"] for group in groups["groups"] for rule in group["rules"]} == {"ok"}
+        prometheus_agrees(server, found)
+        alert_fires(server, "OrderExpiryDeadLetters")
+        all_rules_work(server)
         # and it can answer whatever the dashboard asks
         for expression in expressions():
             assert ask(server, "query", query=expression)

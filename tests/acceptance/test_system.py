@@ -23,17 +23,33 @@ def settings(redis_server: EmbeddedRedis, database_url: str) -> Settings:
     return Settings(redis_url=redis_server.url, database_url=database_url, sweep_interval=1.0)
 
 
-def test_worker_and_beat_expire_each_order_once_with_one_task(
-    shop: Shop, settings: Settings, redis: Redis, watcher: Watcher, tmp_path: Path
-) -> None:
-    # given 300 orders with deadlines over some seconds, a third of them paid, ten scheduled by a bare ZADD
+def place_300(shop: Shop) -> None:
     shop.create("integer")
     for number in range(1, 301):
         shop.place(number, due=4 + number / 75, enqueue=number > 10)
     for number in range(1, 11):
-        redis.zadd("orders", {str(number): (datetime.now(UTC) + timedelta(seconds=3)).timestamp()})
+        shop.redis.zadd("orders", {str(number): (datetime.now(UTC) + timedelta(seconds=3)).timestamp()})
     for number in range(3, 301, 3):
         shop.change(number, status="paid")
+
+
+def count_by_status(shop: Shop) -> dict[str, int]:
+    with shop.engine.begin() as connection:
+        rows = connection.execute(sa.text("SELECT status, count(*) AS number FROM orders GROUP BY status"))
+        return {row.status: row.number for row in rows}
+
+
+def each_order_is_in_a_line_of(log: str) -> None:
+    told = re.findall(r"expire \{(.*)\} lease=[\d.]+ ids=([\d,]+)", log)
+    assert {int(order_id) for _, order_ids in told for order_id in order_ids.split(",")} == set(range(1, 301))
+    assert sum(int(count) for counts, _ in told for count in re.findall(r"'expired': (\d+)", counts)) == 200
+
+
+def test_worker_and_beat_expire_each_order_once_with_one_task(
+    shop: Shop, settings: Settings, redis: Redis, watcher: Watcher, tmp_path: Path
+) -> None:
+    # given 300 orders with deadlines over some seconds, a third of them paid, ten scheduled by a bare ZADD
+    place_300(shop)
     # when a worker and beat run
     with (
         running("worker", ["celery", "-A", "tasks", "worker", "-c", "2", "-l", "INFO"], settings, tmp_path),
@@ -44,10 +60,7 @@ def test_worker_and_beat_expire_each_order_once_with_one_task(
             lambda: len(watcher.of("task-succeeded", "orders.expire")) >= 300, within=10, why="events are missing"
         )
     # then every row ended as it must
-    with shop.engine.begin() as connection:
-        rows = connection.execute(sa.text("SELECT status, count(*) AS number FROM orders GROUP BY status"))
-        states = {row.status: row.number for row in rows}
-    assert states == {"paid": 100, "expired": 200}
+    assert count_by_status(shop) == {"paid": 100, "expired": 200}
     # and each order was one task, no more
     received = watcher.of("task-received", "orders.expire")
     order_ids = [found[1] for event in received if (found := re.match(r"\('(\d+)',\)", event["args"]))]
@@ -67,9 +80,7 @@ def test_worker_and_beat_expire_each_order_once_with_one_task(
     # and the logs have a line for each
     log = (tmp_path / "worker.log").read_text()
     assert len(re.findall(r"sweep claimed=\d+ sent=\d+ seconds=\d", log)) == len(swept)
-    told = re.findall(r"expire \{(.*)\} lease=[\d.]+ ids=([\d,]+)", log)
-    assert {int(order_id) for _, order_ids in told for order_id in order_ids.split(",")} == set(range(1, 301))
-    assert sum(int(count) for counts, _ in told for count in re.findall(r"'expired': (\d+)", counts)) == 200
+    each_order_is_in_a_line_of(log)
     assert "Traceback" not in log
 
 

@@ -51,13 +51,7 @@ def test_a_trace_leads_from_the_sweep_to_the_attempt_and_a_link_to_who_enqueued(
     # given orders of two requests that are recorded, and one of a process that records nothing
     (tmp_path / "shop_tracing.py").write_text(hooks())
     shop.create("integer")
-    tracer = TracerProvider().get_tracer("shop")
-    requests: list[Span] = []
-    for number in (1, 2):
-        with tracer.start_as_current_span("checkout") as span:
-            assert isinstance(span, Span)
-            shop.place(number)
-            requests.append(span)
+    requests = [place_in_a_span(shop, number) for number in (1, 2)]
     shop.place(3)
     assert redis.hlen("{orders}:traces") == 2
     # when workers, and beat in one of them, expire them
@@ -66,16 +60,11 @@ def test_a_trace_leads_from_the_sweep_to_the_attempt_and_a_link_to_who_enqueued(
         wait_until(lambda: redis.zcard("orders") == 0, within=30, why="orders were not expired")
         wait_until(lambda: len(spans(tmp_path, "run/orders.expire")) == 3, within=10, why="spans are missing")
     # then each message belongs to the trace of the sweep that sent it
-    sweeps = {span["context"]["span_id"]: span for span in spans(tmp_path, "run/orders.sweep")}
-    sent = {span["context"]["span_id"]: span for span in spans(tmp_path, "apply_async/orders.expire")}
     received = spans(tmp_path, "run/orders.expire")
-    assert len(sent) == len(received) == 3
-    for message in received:
-        sweep = sweeps[sent[message["parent_id"]]["parent_id"]]
-        assert sweep["context"]["trace_id"] == message["context"]["trace_id"]
+    each_belongs_to_the_sweep_that_sent_it(received, tmp_path)
     # and each attempt to that of a message, with links to those who enqueued its orders
     attempts = spans(tmp_path, "orders.attempt")
-    known = {span["context"]["span_id"]: span for span in received}
+    known = by_id(received)
     assert all(attempt["parent_id"] in known for attempt in attempts)
     assert sum(attempt["attributes"]["order_expiry.orders"] for attempt in attempts) == 3
     linked = {link["context"]["trace_id"] for attempt in attempts for link in attempt["links"]}
@@ -87,6 +76,26 @@ def test_a_trace_leads_from_the_sweep_to_the_attempt_and_a_link_to_who_enqueued(
     assert {link["context"]["span_id"] for link in links} <= {attempt["context"]["span_id"] for attempt in attempts}
     # and nothing is left behind
     assert not redis.exists("{orders}:traces")
+
+
+def place_in_a_span(shop: Shop, number: int) -> Span:
+    with TracerProvider().get_tracer("shop").start_as_current_span("checkout") as span:
+        assert isinstance(span, Span)
+        shop.place(number)
+        return span
+
+
+def each_belongs_to_the_sweep_that_sent_it(received: list[Found], folder: Path) -> None:
+    sweeps = by_id(spans(folder, "run/orders.sweep"))
+    sent = by_id(spans(folder, "apply_async/orders.expire"))
+    assert len(sent) == len(received) == 3
+    for message in received:
+        sweep = sweeps[sent[message["parent_id"]]["parent_id"]]
+        assert sweep["context"]["trace_id"] == message["context"]["trace_id"]
+
+
+def by_id(found: list[Found]) -> dict[str, Found]:
+    return {span["context"]["span_id"]: span for span in found}
 
 
 def spans(folder: Path, name: str) -> list[Found]:

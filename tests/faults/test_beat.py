@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.conftest import POOL, Deployment
+from tests.faults.deployment import POOL, Deployment
 
 
 def test_two_beats_and_three_workers(deployment: Deployment) -> None:

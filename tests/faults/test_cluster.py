@@ -11,7 +11,7 @@ from orders.embedded import EmbeddedRedis
 from orders.expiry.use_cases import OrderExpiry
 from orders.schedule.keys import Keys
 from tests.faults.cluster import Cluster, running_cluster
-from tests.faults.conftest import Deployment
+from tests.faults.deployment import Deployment
 
 SHARDS = 6
 

@@ -7,7 +7,8 @@ import time
 import psycopg
 import pytest
 
-from tests.faults.conftest import Deployment, PostgresServer
+from tests.faults.deployment import Deployment
+from tests.faults.postgres import PostgresServer
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from orders.errors import ScheduleUnavailable
 from orders.expiry.use_cases import OrderExpiry
 from orders.schedule.aio import AsyncSchedule
 from orders.schedule.clients import client
-from tests.faults.conftest import Deployment
+from tests.faults.deployment import Deployment
 from tests.faults.sentinels import Watched, watched
 
 

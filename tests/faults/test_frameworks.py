@@ -10,7 +10,8 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from tests.faults.conftest import Deployment, PostgresServer
+from tests.faults.deployment import Deployment
+from tests.faults.postgres import PostgresServer
 
 
 @pytest.fixture

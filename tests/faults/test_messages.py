@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 
 from orders.expiry.sweep import Dispatch
-from tests.faults.conftest import POOL, Deployment
+from tests.faults.deployment import POOL, Deployment
 
 
 def send(redis_url: str, dispatches: list[Dispatch]) -> None:

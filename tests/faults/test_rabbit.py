@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Deployment
+from tests.faults.deployment import Deployment
 from tests.faults.rabbit import RabbitMq, running_rabbit
 
 

@@ -8,7 +8,7 @@ import time
 
 import sqlalchemy as sa
 
-from tests.faults.conftest import Deployment
+from tests.faults.deployment import Deployment
 
 
 def test_redis_killed_and_restarted_from_its_aof(deployment: Deployment) -> None:

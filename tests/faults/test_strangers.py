@@ -15,7 +15,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from celery import Celery
 
-from tests.faults.conftest import Deployment
+from tests.faults.deployment import Deployment
 
 FOREIGN, LATER, FUTURE = 20_000, 10_000, 2_000
 
@@ -124,17 +124,31 @@ def test_messages_of_strangers(deployment: Deployment, tmp_path: Path) -> None:
     deployment.finish()
 
 
+def _place_unscheduled(deployment: Deployment, *, due: float) -> list[str]:
+    """Place pending orders without telling Redis; return their ids."""
+    numbers = range(5001, 5001 + 10 * FUTURE, 10)
+    insert = "INSERT INTO orders SELECT n, 'pending', to_timestamp(:due) FROM unnest(CAST(:ids AS bigint[])) AS n"
+    with deployment.engine.begin() as connection:
+        connection.execute(sa.text(insert), {"due": due, "ids": list(numbers)})
+    return [str(number) for number in numbers]
+
+
+def _ids_of_no_order_are_dead(letters: dict[str, dict[str, Any]]) -> None:
+    assert len(letters) == FOREIGN + len(MALFORMED)
+    assert "" not in letters
+    assert {letter["reason"] for name, letter in letters.items() if name.startswith("100")} == {
+        "the table has no such row"
+    }
+
+
 def test_a_schedule_that_is_flooded_by_strangers(deployment: Deployment) -> None:
     # given orders that are due, some of them paid, and pending ones that are due tomorrow
     deployment.change(max_attempts=1, batch_threshold=1000)
     redis, now = deployment.redis, time.time()
     deployment.place(1000)
-    insert = "INSERT INTO orders SELECT n, 'pending', to_timestamp(:due) FROM generate_series(5001, :last, 10) AS n"
-    with deployment.engine.begin() as connection:
-        connection.execute(sa.text(insert), {"due": now + 86400, "last": 5000 + 10 * FUTURE})
+    tomorrow = _place_unscheduled(deployment, due=now + 86400)
     # and strangers who say that those are due, and paid ones too, with ids of no order, before all others
-    tomorrow = {str(number): 0 for number in range(5001, 5000 + 10 * FUTURE, 10)}
-    redis.zadd("orders", {**tomorrow, "10": float("-inf"), "20": -1e300, "": 0})
+    redis.zadd("orders", {**dict.fromkeys(tomorrow, 0), "10": float("-inf"), "20": -1e300, "": 0})
     redis.zadd("orders", {str(10**9 + number): number for number in range(FOREIGN)})
     redis.zadd("orders", dict.fromkeys(MALFORMED, 1.5))
     # and others in the future
@@ -153,18 +167,13 @@ def test_a_schedule_that_is_flooded_by_strangers(deployment: Deployment) -> None
     assert (report.lost, report.doubled) == (0, 0)
     assert deployment.pending() == FUTURE
     # and those of tomorrow are scheduled for tomorrow
-    assert {score and round(score) for score in redis.zmscore("orders", list(tomorrow))} == {round(now + 86400)}
+    assert {score and round(score) for score in redis.zmscore("orders", tomorrow)} == {round(now + 86400)}
     # and ids of no order are dead letters, with the reason; the empty one is gone
-    letters = dict(deployment.expiry.schedule.dead())
-    assert len(letters) == FOREIGN + len(MALFORMED)
-    assert "" not in letters
-    assert {letter["reason"] for name, letter in letters.items() if name.startswith("100")} == {
-        "the table has no such row"
-    }
+    _ids_of_no_order_are_dead(dict(deployment.expiry.schedule.dead()))
     # and one costs a few hundred bytes, however long its reason is
     size = redis.memory_usage("{orders}:dead", samples=0)
     assert size
-    assert size < 350 * len(letters) + sum(map(len, MALFORMED))
+    assert size < 350 * (FOREIGN + len(MALFORMED)) + sum(map(len, MALFORMED))
     # and the log is still one line for each event
     assert "\nERROR forged" not in deployment.log()
     assert redis.exists("{orders}:attempts", "{orders}:failures") == 0

@@ -9,7 +9,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.faults.conftest import BACKLOG, LEASE, PATIENCE, POOL, Deployment
+from tests.faults.deployment import BACKLOG, LEASE, PATIENCE, POOL, Deployment
 
 
 def all_leased(deployment: Deployment, number: int = 2000) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from orders import hooks
-from orders.errors import ConfigError, ExpiryFailed, InvalidDeadline, StoreConflict
-from orders.hooks import Hooks
+from orders.errors import ExpiryFailed, StoreConflict
 from orders.ids import OrderId
 from orders.store import orders_table as table
 from orders.store.outcomes import State
@@ -264,98 +261,3 @@ def test_a_hook_that_raises_in_a_check_changes_nothing(shop: Shop) -> None:
         shop.expiry.check("42")
     assert shop.status("42") == "pending"
     assert shop.score("42") is not None
-
-
-# deadline_rule
-
-
-LATER = datetime(2030, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-class TestDeadlineRule:
-    @pytest.mark.parametrize(
-        ("ruled", "after"), [(600, 600), (timedelta(hours=1), 3600), (None, 1800), (LATER, None)], ids=str
-    )
-    def test_it_decides_when_nothing_else_does(self, shop: Shop, ruled: Any, after: float | None) -> None:
-        shop.hooks.deadline_rule(lambda order_id, context: ruled)
-        due = shop.expiry.enqueue("42")
-        assert due == (LATER if after is None else shop.clock.now() + timedelta(seconds=after))
-        assert shop.score("42") == pytest.approx(due.timestamp(), abs=1e-5)
-
-    def test_it_knows_the_order_and_what_the_caller_tells(self, shop: Shop) -> None:
-        told: list[object] = []
-
-        def rule(order_id: str, context: Any) -> float:
-            told.append((order_id, dict(context)))
-            return 900 if context.get("channel") == "flash" else 1800
-
-        shop.hooks.deadline_rule(rule)
-        in_minutes = shop.expiry.deadline(42, context={"channel": "flash"}) - shop.clock.now()
-        assert in_minutes == timedelta(minutes=15)
-        assert shop.expiry.enqueue_many([("43", None), ("44", LATER)]) == 2
-        assert told == [("42", {"channel": "flash"}), ("43", {})]
-        assert shop.score("42") is None  # deadline() only tells
-
-    def test_what_the_caller_says_goes_first(self, shop: Shop) -> None:
-        shop.hooks.deadline_rule(lambda order_id, context: pytest.fail("asked"))
-        assert shop.expiry.enqueue("42", timeout=60) == shop.clock.now() + timedelta(seconds=60)
-        assert shop.expiry.enqueue("42", expires_at=LATER) == LATER
-
-    @pytest.mark.parametrize("ruled", [datetime(2030, 1, 31), -1, "soon", float("nan")], ids=str)  # noqa: DTZ001
-    def test_it_must_make_sense(self, shop: Shop, ruled: Any) -> None:
-        shop.hooks.deadline_rule(lambda order_id, context: ruled)
-        with pytest.raises(InvalidDeadline, match="the deadline rule of the shop returned"):
-            shop.expiry.enqueue("42")
-        assert shop.score("42") is None
-
-    def test_extend_asks_it_too(self, shop: Shop) -> None:
-        shop.create()
-        shop.place("42", due=60)
-        shop.hooks.deadline_rule(lambda order_id, context: LATER)
-        assert shop.expiry.extend("42")
-        assert shop.score("42") == LATER.timestamp()
-
-
-# Where they are found
-
-
-def test_hooks_are_found_by_their_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "found_hooks.py").write_text("FOUND = True\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    hooks.load(["found_hooks"])
-
-
-@pytest.mark.parametrize(
-    ("source", "told"),
-    [
-        (None, "ModuleNotFoundError: No module named 'broken_hooks'"),
-        ("import no_such_library", "No module named 'no_such_library'"),
-        ("1 / 0", "ZeroDivisionError"),
-    ],
-    ids=["missing", "needs another", "fails"],
-)
-def test_a_module_that_cannot_be_imported_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str | None, told: str
-) -> None:
-    if source is not None:
-        (tmp_path / "broken_hooks.py").write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match=rf"ORDERS_HOOKS names 'broken_hooks', but importing it failed: .*{told}"):
-        hooks.load(["broken_hooks"])
-
-
-@pytest.mark.parametrize("decorator", ["guard", "on_late_payment", "deadline_rule"])
-def test_there_is_one_guard_one_policy_and_one_rule(decorator: str) -> None:
-    registered = Hooks()
-
-    def first(*_: object) -> Any: ...
-
-    def second(*_: object) -> Any: ...
-
-    getattr(registered, decorator)(first)
-    getattr(registered, decorator)(first)
-    with pytest.raises(
-        ConfigError, match=rf"@orders.{decorator} takes one function: .*first is already registered, so .*second"
-    ):
-        getattr(registered, decorator)(second)

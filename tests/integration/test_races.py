@@ -9,7 +9,7 @@ import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -89,13 +89,18 @@ def rows(shop: Shop, select: str) -> list[Any]:
         return list(connection.execute(sa.text(select)))
 
 
-@pytest.mark.every_adapter
-def test_every_order_ends_once_and_the_books_balance(
-    shop: Shop, settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    # given a shop that opens, and processes that are ready to run
-    shop.hooks.on_expire(releasing(shop.adapter))
-    accounts = [tmp_path / f"{number}.json" for number in range(PROCESSES)]
+class Told(NamedTuple):
+    """A payment, and what who paid was told; see `racing.Account`."""
+
+    order: int
+    reference: str
+    verdict: str
+    refund_key: str | None
+
+
+def run_rivals(shop: Shop, settings: Settings, folder: Path) -> list[dict[str, Any]]:
+    """Start processes, open the shop once all are ready, and return the account that each gives in the end."""
+    accounts = [folder / f"{number}.json" for number in range(PROCESSES)]
     given = settings.model_dump(include=settings.model_fields_set)
     spawn = multiprocessing.get_context("spawn")
     begins = spawn.Barrier(PROCESSES + 1)
@@ -103,7 +108,6 @@ def test_every_order_ends_once_and_the_books_balance(
         spawn.Process(target=race, args=(given, ORDERS, SECONDS, begins, seed, str(account), shop.adapter.name))
         for seed, account in enumerate(accounts)
     ]
-    # when all of them do to the same orders what they can
     for process in processes:
         process.start()
     begins.wait(READY)
@@ -112,43 +116,50 @@ def test_every_order_ends_once_and_the_books_balance(
     for process in processes:
         process.join(SECONDS + 60)
         assert process.exitcode == 0
-    finish(shop)
-    # then every order has one final state, which it reached once
-    states = {order: str(status) for order, status in rows(shop, "SELECT id, status FROM orders")}
-    assert set(states.values()) == {"paid", "expired", "cancelled"}
+    return [json.loads(account.read_text()) for account in accounts]
+
+
+def each_order_changed_once(shop: Shop) -> None:
     changes = Counter(str(order) for (order,) in rows(shop, "SELECT order_id FROM audit"))
     assert len(changes) == ORDERS
     assert set(changes.values()) == {1}
-    # stock is conserved to the unit
+
+
+def left_and_sold(shop: Shop) -> tuple[int, int]:
+    """Return the units in stock, and those of paid orders."""
     [(left,)] = rows(shop, "SELECT sum(units) FROM stock")
     [(sold,)] = rows(
         shop, "SELECT coalesce(sum(items.units), 0) FROM items JOIN orders ON id = order_id WHERE status = 'paid'"
     )
-    assert int(left) + int(sold) == PRODUCTS * UNITS
-    # every accepted payment stands, each paid order has one, and the others are to be refunded
-    told = [json.loads(account.read_text()) for account in accounts]
-    accepted: Counter[int] = Counter()
+    return int(left), int(sold)
+
+
+def verdicts_agree_with_states(payments: list[Told], states: dict[int, str]) -> None:
+    expected = {"accepted": "paid", "duplicate": "paid", "too_late": "expired", "closed": "cancelled"}
+    for payment in payments:
+        assert payment.verdict != "not_found"
+        assert states[payment.order] == expected[payment.verdict]
+
+
+def each_paid_order_took_one_payment(payments: list[Told], states: dict[int, str]) -> None:
+    accepted = Counter(payment.order for payment in payments if payment.verdict == "accepted")
+    assert dict(accepted) == {order: 1 for order, state in states.items() if state == "paid"}
+
+
+def the_others_have_one_refund_key_each(payments: list[Told]) -> int:
+    """Check that a payment was either taken or has one refund key, whoever asked; return how many have one."""
     keys: dict[tuple[int, str], set[str]] = defaultdict(set)
-    verdicts: Counter[str] = Counter()
-    payments = [payment for account in told for payment in account["payments"]]
-    for order, reference, verdict, refund_key in payments:
-        verdicts[verdict] += 1
-        accepted[order] += verdict == "accepted"
-        if refund_key:
-            keys[order, reference].add(refund_key)
-        assert verdict != "not_found"
-        expected = {"accepted": "paid", "duplicate": "paid", "too_late": "expired", "closed": "cancelled"}
-        assert states[order] == expected[verdict]
-    paid = {order for order, state in states.items() if state == "paid"}
-    assert {order: number for order, number in accepted.items() if number} == dict.fromkeys(paid, 1)
+    for payment in payments:
+        if payment.refund_key:
+            keys[payment.order, payment.reference].add(payment.refund_key)
     assert all(len(found) == 1 for found in keys.values())
-    taken = {(order, reference) for order, reference, verdict, _ in payments if verdict == "accepted"}
-    assert {(order, reference) for order, reference, *_ in payments} == taken | set(keys)
+    taken = {(payment.order, payment.reference) for payment in payments if payment.verdict == "accepted"}
+    assert {(payment.order, payment.reference) for payment in payments} == taken | set(keys)
     assert not taken & set(keys)
-    # every event was delivered, and nobody saw an order in two final states
-    events: dict[int, str] = dict(rows(shop, "SELECT id, kind FROM order_events"))
-    seen = rows(shop, "SELECT event_id, order_id, kind FROM seen")
-    assert {event_id for event_id, *_ in seen} == set(events)
+    return len(keys)
+
+
+def each_final_state_was_seen(seen: list[Any], states: dict[int, str]) -> None:
     finals: dict[object, set[object]] = defaultdict(set)
     for _, order, kind in seen:
         if kind in {"expired", "paid"}:
@@ -156,23 +167,46 @@ def test_every_order_ends_once_and_the_books_balance(
     assert {str(order): state for order, state in states.items() if state != "cancelled"} == {
         str(order): str(*kinds) for order, kinds in finals.items()
     }
-    assert len([kind for kind in events.values() if kind == "late_payment"]) == len(keys)
+
+
+@pytest.mark.every_adapter
+def test_every_order_ends_once_and_the_books_balance(
+    shop: Shop, settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # given a shop that opens, and processes that do to the same orders what they can
+    shop.hooks.on_expire(releasing(shop.adapter))
+    told = run_rivals(shop, settings, tmp_path)
+    finish(shop)
+    payments = [Told(*payment) for account in told for payment in account["payments"]]
+    # then every order has one final state, which it reached once
+    states = {order: str(status) for order, status in rows(shop, "SELECT id, status FROM orders")}
+    assert set(states.values()) == {"paid", "expired", "cancelled"}
+    each_order_changed_once(shop)
+    # stock is conserved to the unit
+    left, sold = left_and_sold(shop)
+    assert left + sold == PRODUCTS * UNITS
+    # every accepted payment stands, each paid order has one, and the others are to be refunded
+    verdicts_agree_with_states(payments, states)
+    each_paid_order_took_one_payment(payments, states)
+    refunds = the_others_have_one_refund_key_each(payments)
+    # every event was delivered, and nobody saw an order in two final states
+    events: dict[int, str] = dict(rows(shop, "SELECT id, kind FROM order_events"))
+    seen = rows(shop, "SELECT event_id, order_id, kind FROM seen")
+    assert {event_id for event_id, *_ in seen} == set(events)
+    each_final_state_was_seen(seen, states)
+    assert list(events.values()).count("late_payment") == refunds
     # and nothing is left behind
     assert shop.redis.exists("orders", "{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
-    acts = sum((Counter(account["acts"]) for account in told), Counter())
-    request.node.user_properties.append(
-        (
-            "race",
-            {
-                "database": f"{shop.engine.dialect.name}/{shop.adapter.name}",
-                "orders": ORDERS,
-                "races": sum(acts.values()),
-                "accepted": verdicts["accepted"],
-                "too late": verdicts["too_late"],
-                "stock before": PRODUCTS * UNITS,
-                "stock after, and sold": f"{left} + {sold}",
-                "events delivered": len(events),
-                "duplicates": len(seen) - len(events),
-            },
-        )
-    )
+    verdicts = Counter(payment.verdict for payment in payments)
+    details = {
+        "database": f"{shop.engine.dialect.name}/{shop.adapter.name}",
+        "orders": ORDERS,
+        "races": sum(sum(account["acts"].values()) for account in told),
+        "accepted": verdicts["accepted"],
+        "too late": verdicts["too_late"],
+        "stock before": PRODUCTS * UNITS,
+        "stock after, and sold": f"{left} + {sold}",
+        "events delivered": len(events),
+        "duplicates": len(seen) - len(events),
+    }
+    request.node.user_properties.append(("race", details))

@@ -73,32 +73,18 @@ def test_what_a_release_left_ends_as_it_must(
     (tmp_path / "notes.py").write_text(HOOKS)
     delivered = tmp_path / "delivered"
     with running("worker", ["celery", "-A", "tasks", "worker", "-c", "4", "-l", "INFO"], settings, tmp_path):
-        give_up = time.monotonic() + 30 * PATIENCE
-        while not _has_ended(shop, delivered, len(NOW_EXPIRED) + 2 if had_events else 0):
-            assert time.monotonic() < give_up, shop.schedule_as_dict()
-            release.resend(redis)
-            time.sleep(0.5)  # half of its interval
-    # then each order ended as it must
-    states = {
-        order_id: shop.status(order_id) for order_id in (*NOW_EXPIRED, "told", "paid", "bought", "later", "extended")
-    }
-    assert {order_id for order_id, status in states.items() if status == "expired"} == {*NOW_EXPIRED, "told"}
-    assert [states[order_id] for order_id in ("paid", "bought", "later", "extended")] == ["paid"] * 2 + ["pending"] * 2
-    # once, and not before its deadline
-    for order_id in NOW_EXPIRED:
-        [event] = shop.events(order_id)
-        assert event.kind is EventKind.EXPIRED
-        assert event.at.timestamp() >= release.deadline(order_id)
+        _resend_until_all_has_ended(release, shop, delivered, events=len(NOW_EXPIRED) + 2 if had_events else 0)
+    # then each order ended as it must, once, and not before its deadline
+    _each_order_ended_as_it_must(shop)
+    _each_expired_once_and_in_time(release, shop)
     assert shop.schedule.stats()["expired"] == counted + len(NOW_EXPIRED)
     # and what is due later is scheduled for then
     expected = {order_id: release.deadline(order_id) for order_id in ("later", "extended")}
     assert shop.schedule_as_dict() == pytest.approx(expected, abs=1e-5)
     assert redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
     # and no message was refused, and an older release could go on from here
-    log = (tmp_path / "worker.log").read_text()
-    assert "Traceback" not in log
-    assert {key.decode() for key in cast("list[bytes]", redis.keys("*orders*")) if b":" in key} <= KEYS
-    assert all(float(number) >= 0 for number in cast("dict[bytes, bytes]", redis.hgetall("{orders}:stats")).values())
+    assert "Traceback" not in (tmp_path / "worker.log").read_text()
+    _older_release_knows_every_key(redis)
     # and what it wrote down of money still counts
     if had_events:
         assert shop.kinds("told") == ["expired"]
@@ -106,6 +92,39 @@ def test_what_a_release_left_ends_as_it_must(
         assert shop.expiry.pay("bought", reference="ch_2").refund_key
         events = delivered.read_text().splitlines()
         assert len(events) == len(set(events)) == len(NOW_EXPIRED) + 2
+
+
+def _resend_until_all_has_ended(release: Release, shop: Shop, delivered: Path, *, events: int) -> None:
+    give_up = time.monotonic() + 30 * PATIENCE
+    while not _has_ended(shop, delivered, events):
+        assert time.monotonic() < give_up, shop.schedule_as_dict()
+        release.resend(shop.redis)
+        time.sleep(0.5)  # half of its interval
+
+
+def _has_ended(shop: Shop, delivered: Path, events: int) -> bool:
+    told = delivered.read_text().count("\n") if delivered.exists() else 0
+    return set(shop.schedule_as_dict()) == {"later", "extended"} and told >= events
+
+
+def _each_order_ended_as_it_must(shop: Shop) -> None:
+    states = {
+        order_id: shop.status(order_id) for order_id in (*NOW_EXPIRED, "told", "paid", "bought", "later", "extended")
+    }
+    assert {order_id for order_id, status in states.items() if status == "expired"} == {*NOW_EXPIRED, "told"}
+    assert [states[order_id] for order_id in ("paid", "bought", "later", "extended")] == ["paid"] * 2 + ["pending"] * 2
+
+
+def _each_expired_once_and_in_time(release: Release, shop: Shop) -> None:
+    for order_id in NOW_EXPIRED:
+        [event] = shop.events(order_id)
+        assert event.kind is EventKind.EXPIRED
+        assert event.at.timestamp() >= release.deadline(order_id)
+
+
+def _older_release_knows_every_key(redis: Redis) -> None:
+    assert {key.decode() for key in cast("list[bytes]", redis.keys("*orders*")) if b":" in key} <= KEYS
+    assert all(float(number) >= 0 for number in cast("dict[bytes, bytes]", redis.hgetall("{orders}:stats")).values())
 
 
 @pytest.mark.parametrize("release", ["before_shards"], indirect=True)
@@ -133,8 +152,3 @@ def test_messages_are_such_that_an_older_worker_takes_them(
 def _environment(settings: Settings, folder: Path) -> dict[str, str]:
     given = environment(settings)
     return {**given, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), given.get("PYTHONPATH")]))}
-
-
-def _has_ended(shop: Shop, delivered: Path, events: int) -> bool:
-    told = delivered.read_text().count("\n") if delivered.exists() else 0
-    return set(shop.schedule_as_dict()) == {"later", "extended"} and told >= events

@@ -31,7 +31,7 @@ class OrderExpiryConfig(AppConfig):
         """
         # These modules need the models, which are loaded now.
         from orders.contrib.django import checks  # noqa: F401, PLC0415 - registers them
-        from orders.contrib.django.expiry import connect  # noqa: PLC0415
+        from orders.contrib.django.expiry import connect  # noqa: PLC0415 - needs the models
 
         process.provide(connect)
         autodiscover_modules("order_hooks")

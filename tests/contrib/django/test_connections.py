@@ -1,4 +1,4 @@
-"""How many connections a worker opens, which Celery closes before and after each task."""
+"""The connections that a worker uses: how many it opens, although Celery closes them, and what becomes of dead ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from orders.contrib.django import bridge
+from orders.errors import StoreUnavailable
 from orders.hooks import Answer
 from tests.contrib.django.conftest import Project, claim_and_expire
 from tests.contrib.django.shop.models import Item, Product
@@ -96,6 +99,34 @@ def test_a_kept_connection_that_has_died_is_replaced(
     expiry.close()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("was_idle", [True, False])
+def test_a_connection_that_the_server_closed_is_replaced(
+    project: Project, database_url: str, was_idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a worker whose connection has died
+    expiry = project.expiry()
+    order = project.place(expiry)
+    claim = expiry.schedule.claim(10)
+    expiry.store.row(str(order.pk))
+    plain = sa.make_url(database_url).render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    # when an order is to be expired
+    if was_idle:
+        monkeypatch.setattr("orders.contrib.django.bridge.IDLE", -1.0)
+    else:  # nobody looks whether a connection lives that has just been used
+        with pytest.raises(StoreUnavailable):
+            expiry.expire([str(order.pk)], claim.lease)
+        project.redis.zadd("orders", {str(order.pk): 1.0})
+        claim = expiry.schedule.claim(10)
+    # then it is, by another connection
+    assert expiry.expire([str(order.pk)], claim.lease) == {"expired": 1}
+
+
 @IN_ALL
 @pytest.mark.parametrize("is_operator", [False, True], ids=["application", "operator"])
 def test_a_guards_thread_leaves_no_connection_open(project: Project, *, is_operator: bool) -> None:
@@ -155,3 +186,19 @@ def test_whose_connection_is_lent(project: Project) -> None:
             assert connections[alias] is own
         own.settings_dict["OPTIONS"] = {}
     bridge.close(alias)
+
+
+def test_django_counts_and_logs_our_statements(project: Project) -> None:
+    expiry = project.expiry()
+    order = project.place(expiry, due=60)
+    expiry.store.check()
+    connection = connections[project.alias]
+    connection.force_debug_cursor = True
+    connection.queries_log.clear()
+    try:
+        expiry.check(order.pk)
+    finally:
+        connection.force_debug_cursor = False
+    [query] = connection.queries
+    assert "SELECT" in query["sql"]
+    assert "shop_order" in query["sql"]

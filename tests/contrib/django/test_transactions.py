@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
-import sqlalchemy as sa
-from django.db import DatabaseError, IntegrityError, connections, transaction
-from django.db.models import F
+from django.db import connections, transaction
 from django.utils import timezone
 
 from orders.contrib.django.models import OrderEvent
 from orders.embedded import free_port
-from orders.errors import ExpiryFailed, InvalidDeadline, StoreConflict, StoreError, StoreUnavailable
+from orders.errors import InvalidDeadline, StoreConflict
 from orders.store.outcomes import PaymentVerdict, State
 from tests.contrib.django.conftest import Project, claim_and_expire
-from tests.contrib.django.shop.models import Booking, Item, Order, Product
+from tests.contrib.django.shop.models import Item, Order
 
 
 class Undone(Exception):
     pass
-
-
-def give_back(using: str, order_ids: Sequence[Any]) -> None:
-    items = Item.objects.using(using).filter(order_id__in=order_ids)
-    for item in items.select_related("product").order_by("product_id"):
-        Product.objects.using(using).filter(pk=item.product.pk).update(stock=F("stock") + item.units)
 
 
 # What waits for the commit
@@ -222,179 +212,3 @@ def test_a_deadlock_in_the_callers_transaction_is_told_as_one(project: Project) 
     other.join(10)
     # then the caller knows that it may try again
     assert [project.status(order) for order in (first, second)] == ["seen", "seen"]
-
-
-# Hooks
-
-
-def test_a_hook_uses_the_orm_in_the_expiring_transaction(project: Project) -> None:
-    expiry = project.expiry()
-    given: list[tuple[str, list[Any]]] = []
-    project.hooks.on_expire(give_back)
-    project.hooks.on_expire(lambda using, order_ids: given.append((using, list(order_ids))))
-    orders = [project.place(expiry, units=units) for units in (1, 2)]
-    assert claim_and_expire(expiry) == {"expired": 2}
-    assert project.stock() == 3
-    assert given == [(project.alias, sorted(order.pk for order in orders))]
-
-
-def test_a_hook_that_fails_undoes_what_it_has_written_and_the_expiry(project: Project) -> None:
-    expiry = project.expiry()
-
-    def fail(using: str, order_ids: Sequence[Any]) -> None:
-        give_back(using, order_ids)
-        Product.objects.using(using).create(name="tea")  # there is one
-
-    project.hooks.on_expire(fail)
-    order = project.place(expiry)
-    with pytest.raises(ExpiryFailed, match="rejected the statement") as caught:
-        claim_and_expire(expiry)
-    assert isinstance(caught.value.__cause__, StoreError)
-    assert isinstance(caught.value.__cause__.__cause__, IntegrityError)
-    assert (project.status(order), project.stock()) == ("pending", 0)
-
-
-def roll_back(using: str, order_ids: Sequence[Any]) -> None:
-    give_back(using, order_ids)
-    transaction.set_rollback(True, using=using)
-
-
-def swallow(using: str, order_ids: Sequence[Any]) -> None:
-    give_back(using, order_ids)
-    try:
-        with transaction.atomic(using=using, savepoint=False):
-            Product.objects.using(using).create(name="tea")
-    except DatabaseError:
-        pass
-
-
-@pytest.mark.parametrize("hook", [roll_back, swallow])
-def test_a_hook_that_breaks_the_transaction_undoes_the_expiry(project: Project, hook: Any) -> None:
-    expiry = project.expiry()
-    project.hooks.on_expire(hook)
-    order = project.place(expiry)
-    with pytest.raises(ExpiryFailed, match=r"a hook has rolled back|can't execute queries until the end"):
-        claim_and_expire(expiry)
-    assert (project.status(order), project.stock()) == ("pending", 0)
-    assert project.score(order) is not None
-
-
-def test_a_late_payment_takes_stock_again_or_leaves_no_trace(project: Project) -> None:
-    expiry = project.expiry()
-    project.hooks.on_expire(give_back)
-
-    @project.hooks.on_late_payment
-    def take_again(using: str, order_id: Any) -> bool:
-        tea = Product.objects.using(using).select_for_update().get(name="tea")
-        tea.stock -= Item.objects.using(using).get(order_id=order_id).units
-        tea.save(using=using)
-        return tea.stock >= 0
-
-    first, second = project.place(expiry, units=2), project.place(expiry, units=3)
-    claim_and_expire(expiry)
-    Product.objects.using(project.alias).update(stock=4)
-    assert expiry.pay(first.pk, reference="ch_1").was_revived
-    assert expiry.pay(second.pk, reference="ch_2").verdict is PaymentVerdict.TOO_LATE
-    assert project.stock() == 2
-
-
-def test_the_guard_leaves_no_connection_open(project: Project) -> None:
-    expiry = project.expiry()
-    opened: list[Any] = []
-
-    @project.hooks.guard
-    def paid(order_id: str) -> Any:
-        Order.objects.using(project.alias).get(pk=order_id)
-        opened.append(connections[project.alias])
-        return "paid"
-
-    order = project.place(expiry)
-    assert claim_and_expire(expiry) == {"paid": 1}
-    assert project.status(order) == "paid"
-    assert opened[0].connection is None
-
-
-# Kinds of models, and connections
-
-
-def test_a_model_with_a_number_for_its_state_and_names_of_its_own(project: Project) -> None:
-    lapsed: list[Any] = []
-    project.hooks.on_expire(lambda using, order_ids: lapsed.extend(order_ids))
-    state = Booking.State
-    expiry = project.expiry(
-        MODEL="shop.Booking",
-        STATUS_FIELD="state",
-        DEADLINE_FIELD="hold_until",
-        PENDING=state.OPEN,
-        PAID=state.SETTLED,
-        EXPIRED=state.LAPSED,
-    )
-    moment = timezone.now() - timedelta(seconds=1)
-    bookings = [Booking.objects.using(project.alias).create(hold_until=moment) for _ in range(2)]
-    assert expiry.pay(bookings[0].pk).verdict is PaymentVerdict.ACCEPTED
-    expiry.enqueue(bookings[1].pk, expires_at=moment)
-    assert claim_and_expire(expiry) == {"expired": 1}
-    assert [booking.state for booking in Booking.objects.using(project.alias).order_by("pk")] == [5, 9]
-    assert lapsed == [bookings[1].pk]
-
-
-@pytest.mark.parametrize("fraction", [0, 1, 500_000, 999_999])
-def test_a_deadline_is_what_django_stored(project: Project, fraction: int) -> None:
-    # SQLite compares text, and Django writes no fraction that is zero.
-    expiry = project.expiry()
-    moment = (timezone.now() + timedelta(hours=1)).replace(microsecond=fraction)
-    order = Order.objects.using(project.alias).create(expires_at=moment)
-    row = expiry.store.row(str(order.pk))
-    assert row is not None
-    assert row.deadline == moment
-    later = moment + timedelta(hours=1)
-    assert expiry.extend(order.pk, expires_at=later)
-    order.refresh_from_db()
-    assert order.expires_at == later
-    found = Order.objects.using(project.alias).filter(expires_at=later, status="pending")
-    assert found.get() == order  # byte for byte as Django would have written it
-    assert [each.deadline for each in expiry.store.pending(overdue=None, after=None, limit=9)] == [later]
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("was_idle", [True, False])
-def test_a_connection_that_the_server_closed_is_replaced(
-    project: Project, database_url: str, was_idle: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # given a worker whose connection has died
-    expiry = project.expiry()
-    order = project.place(expiry)
-    claim = expiry.schedule.claim(10)
-    expiry.store.row(str(order.pk))
-    plain = sa.make_url(database_url).render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as other:
-        other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
-        )
-    # when an order is to be expired
-    if was_idle:
-        monkeypatch.setattr("orders.contrib.django.bridge.IDLE", -1.0)
-    else:  # nobody looks whether a connection lives that has just been used
-        with pytest.raises(StoreUnavailable):
-            expiry.expire([str(order.pk)], claim.lease)
-        project.redis.zadd("orders", {str(order.pk): 1.0})
-        claim = expiry.schedule.claim(10)
-    # then it is, by another connection
-    assert expiry.expire([str(order.pk)], claim.lease) == {"expired": 1}
-
-
-def test_django_counts_and_logs_our_statements(project: Project) -> None:
-    expiry = project.expiry()
-    order = project.place(expiry, due=60)
-    expiry.store.check()
-    connection = connections[project.alias]
-    connection.force_debug_cursor = True
-    connection.queries_log.clear()
-    try:
-        expiry.check(order.pk)
-    finally:
-        connection.force_debug_cursor = False
-    [query] = connection.queries
-    assert "SELECT" in query["sql"]
-    assert "shop_order" in query["sql"]

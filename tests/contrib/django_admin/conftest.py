@@ -20,12 +20,15 @@ from tests.contrib.django import adapter
 adapter.start()
 
 from django.conf import settings as django_settings  # noqa: E402
+from django.contrib.admin.utils import quote  # noqa: E402
 from django.contrib.auth.models import Permission, User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.test.utils import setup_test_environment, teardown_test_environment  # noqa: E402
+from django.urls import reverse  # noqa: E402
 
+from orders.contrib.django import links  # noqa: E402
 from orders.contrib.django.expiry import connect  # noqa: E402
 from tests.contrib.django.databases import of_url  # noqa: E402
 from tests.contrib.django.shop.models import Order  # noqa: E402
@@ -112,6 +115,10 @@ def site(project: None, redis: Redis, database_url: str) -> Site:
         connections["default"].close()
         _migrated.extend([file.read_bytes()] if is_file else [])
     return Site(redis, process.current())
+
+
+def page_of(order_id: str) -> str:
+    return reverse("admin:order_expiry_schedule_change", args=[quote(links.encode(order_id))])
 
 
 def told(response: Any) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The tables that `tests.faults.conftest` creates."""
+"""The tables that `tests.faults.postgres.AUDIT` creates."""
 
 from __future__ import annotations
 

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from redis import Redis
 
-import orders
 from orders.config.settings import Settings
-from orders.embedded import EmbeddedRedis, free_port
-from orders.errors import InvalidDeadline, InvalidOrderId, ScheduleError, ScheduleUnavailable
-from orders.expiry.use_cases import OrderExpiry
-from orders.schedule.aio import AsyncSchedule
 from orders.schedule.records import Claim, Move
 from orders.schedule.scripts import CHUNK, SCRIPTS
 from orders.schedule.sorted_set import Schedule
-from orders.store.sql_store import SqlStore
-
-
-@pytest.fixture
-def database_url() -> str:
-    return "sqlite://"  # nothing here asks the database
-
-
-@pytest.fixture
-def expiry(settings: Settings, schedule: Schedule) -> OrderExpiry:
-    return OrderExpiry(settings, schedule, SqlStore(settings))
 
 
 def test_each_script_is_called_with_the_keys_of_its_header() -> None:
@@ -234,25 +212,6 @@ def test_members_that_are_not_utf8_can_be_claimed_and_moved(schedule: Schedule, 
     assert redis.hkeys("{orders}:dead") == [b"\xff\xfe"]
 
 
-def test_scores_may_be_creation_times(settings: Settings, redis: Redis) -> None:
-    settings = settings.model_copy(update={"score": "created", "timeout": 1800.0})
-    schedule = Schedule.connect(settings)
-    now = schedule.now()
-    redis.zadd("orders", {"old": now - 1900, "new": now - 60})  # ZADD orders <now> <id>, as in the article
-    claim = schedule.claim(10)
-    [claimed] = claim.claimed
-    assert claimed.order_id == "old"
-    assert claimed.due == pytest.approx(now - 100, abs=1e-5)
-    assert claim.lease_ends == pytest.approx(claim.now + 120)
-    assert redis.zscore("orders", "old") == claim.lease == pytest.approx(claim.now + 120 - 1800)
-    assert schedule.settle(claim.lease, ["old"]) == 1
-    deadline = OrderExpiry(settings, schedule, SqlStore(settings)).enqueue("next", timeout=1800)
-    assert redis.zscore("orders", "next") == pytest.approx(deadline.timestamp() - 1800, abs=1e-5)
-    assert schedule.due() == 0
-    assert schedule.due(ahead=1801) == 2
-    schedule.close()
-
-
 def test_another_key_is_another_schedule(settings: Settings, schedule: Schedule, redis: Redis) -> None:
     other = Schedule.connect(settings.model_copy(update={"key": "{eu}:orders"}))
     other.enqueue([("42", 1.0)])
@@ -261,71 +220,6 @@ def test_another_key_is_another_schedule(settings: Settings, schedule: Schedule,
     names = {b"{eu}:orders", *(b"{eu}:orders:" + name for name in (b"attempts", b"leases", b"stats"))}
     assert set(redis.keys()) == {*names, b"{orders}:stats"}
     other.close()
-
-
-def test_enqueue_takes_one_round_trip(expiry: OrderExpiry, redis: Redis) -> None:
-    expiry.enqueue(1)  # connects, and loads the script
-    before = redis.info("stats")["total_reads_processed"]
-    expiry.enqueue(2, timeout=60)
-    assert redis.info("stats")["total_reads_processed"] - before == 2  # the script, and our own INFO
-
-
-def test_enqueue_many_takes_all_or_nothing_of_bad_input(expiry: OrderExpiry, redis: Redis) -> None:
-    deadline = datetime.now(UTC) + timedelta(minutes=5)
-    assert expiry.enqueue_many([(1, deadline), ("b", None)]) == 2
-    assert redis.zscore("orders", "1") == pytest.approx(deadline.timestamp(), abs=1e-5)
-    for wrong, error in [
-        ((None, deadline), InvalidOrderId),
-        (("d", datetime(2030, 1, 1)), InvalidDeadline),  # noqa: DTZ001
-    ]:
-        with pytest.raises(error):
-            expiry.enqueue_many([("c", deadline), wrong])  # type: ignore[list-item]
-    assert redis.zcard("orders") == 2
-
-
-def test_the_public_functions_use_the_environment(
-    redis_server: EmbeddedRedis, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ORDERS_REDIS_URL", redis_server.url)
-    monkeypatch.setattr("orders.process._current", None)
-    deadline = orders.enqueue(42, timeout=60)
-    assert redis.zscore("orders", "42") == pytest.approx(deadline.timestamp(), abs=1e-5)
-    assert orders.enqueue_many([(43, deadline)]) == 1
-    assert orders.remove(42)
-    assert not orders.remove(42)
-    orders.current().schedule.close()
-
-
-def test_a_redis_that_is_absent_is_an_error_that_names_it(settings: Settings) -> None:
-    url = f"redis://shop:s3cret@127.0.0.1:{free_port()}/0"
-    schedule = Schedule.connect(settings.model_copy(update={"redis_url": url}))
-    with pytest.raises(ScheduleUnavailable) as caught:
-        schedule.enqueue([("42", 1.0)])
-    assert "ORDERS_REDIS_URL redis://shop:***@127.0.0.1" in str(caught.value)
-    assert "s3cret" not in str(caught.value)
-
-
-def test_a_redis_that_hangs_is_an_error_after_the_time_out(settings: Settings) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and never answers
-        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0?socket_timeout=0.2"
-        schedule = Schedule.connect(settings.model_copy(update={"redis_url": url}))
-        began = time.monotonic()
-        with pytest.raises(ScheduleUnavailable, match=r"[Tt]imeout"):
-            schedule.enqueue([("42", 1.0)])
-        assert time.monotonic() - began < 5
-        schedule.close()
-
-
-def test_a_key_of_another_type_is_an_error_that_names_it(schedule: Schedule, redis: Redis) -> None:
-    redis.set("orders", "something else")
-    with pytest.raises(ScheduleError, match=r"key 'orders'.*WRONGTYPE"):
-        schedule.enqueue([("42", 1.0)])
-
-
-def test_scripts_come_back_after_redis_forgot_them(schedule: Schedule, redis: Redis) -> None:
-    schedule.enqueue([("42", 1.0)])
-    redis.script_flush()
-    assert len(schedule.claim(1).claimed) == 1
 
 
 def test_one_at_a_time_delivers(schedule: Schedule, redis: Redis) -> None:
@@ -338,41 +232,3 @@ def test_one_at_a_time_delivers(schedule: Schedule, redis: Redis) -> None:
     with schedule.delivering(60) as third:
         assert third
     assert redis.exists("{orders}:delivering") == 0
-
-
-def recorded(enqueue: Callable[[], object]) -> str:
-    """Do something in a span that is recorded; return the id of its trace."""
-    with TracerProvider().get_tracer("shop").start_as_current_span("checkout") as span:
-        enqueue()
-    return f"{span.get_span_context().trace_id:032x}"
-
-
-def test_the_trace_of_who_enqueued_is_kept_as_long_as_the_order_is_scheduled(schedule: Schedule, redis: Redis) -> None:
-    order_ids = ["settled", "buried", "removed", "anew"]
-    trace = recorded(lambda: schedule.enqueue((order_id, 1.0) for order_id in [*order_ids, "later"]))
-    schedule.enqueue([("other", 1.0)])  # which nobody records
-    assert {found.split("-")[1] for found in schedule.traces([*order_ids, "other"])} == {trace}
-    claim = schedule.claim(10)
-    schedule.settle(claim.lease, ["settled", "other"])
-    schedule.bury(claim.lease, [("buried", "{}")])
-    schedule.remove(["removed"])
-    schedule.enqueue([("anew", 1.0)])
-    schedule.reschedule(claim.lease, [Move("later", 2.0)])
-    assert redis.hkeys("{orders}:traces") == [b"later"]
-    assert schedule.traces(["later", "unknown"]) != schedule.traces([]) == []
-
-
-def test_outside_of_a_recorded_span_nothing_is_kept(schedule: Schedule, redis: Redis) -> None:
-    with TracerProvider(sampler=ALWAYS_OFF).get_tracer("shop").start_as_current_span("checkout"):
-        schedule.enqueue([("42", 1.0)])
-    assert not redis.exists("{orders}:traces")
-
-
-@pytest.mark.asyncio
-async def test_an_event_loop_keeps_the_trace_too(settings: Settings, redis: Redis) -> None:
-    schedule = AsyncSchedule.connect(settings)
-    with TracerProvider().get_tracer("shop").start_as_current_span("checkout"):
-        await schedule.enqueue([("42", 1.0), ("43", 2.0)])
-    await schedule.close()
-    assert redis.zrange("orders", 0, -1) == [b"42", b"43"]
-    assert redis.hlen("{orders}:traces") == 2
