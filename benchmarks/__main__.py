@@ -25,7 +25,7 @@ from orders.config.settings import PREFIX
 NAMES = ", ".join(measure.name for measure in MEASURES)
 
 WIDTH = 180
-"""Columns of what is printed, if it does not go to a terminal."""
+"""Width of the output in columns, if it does not go to a terminal."""
 
 
 def main(
@@ -39,11 +39,11 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write every round to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw plots into this folder.")] = None,
 ) -> None:
-    """Measure how fast, how late and at what cost orders are expired, on servers that are started for it."""
+    """Measure how fast, how late and at what cost orders are expired, on servers that are started for the run."""
     wanted = _wanted(only or (QUICK if quick else []))
     if quick and not only:
         contender = contender or "this project"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is stopped
     for name in os.environ:
         if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_"):
             del os.environ[name]  # the project is measured with its defaults
@@ -66,7 +66,7 @@ def main(
         for measure in wanted:
             try:
                 found = measure.run(lab)
-            except Exception as error:  # noqa: BLE001 - one that fails is reported, and the others are made
+            except Exception as error:  # noqa: BLE001 - report the failure, and run the others
                 errors[measure.name] = f"{type(error).__name__}: {error}"
                 console.print(f"\n[bold red]{measure.name} failed:[/] {errors[measure.name]}", highlight=False)
                 continue
@@ -83,14 +83,14 @@ def main(
         _write(json_file, told, results)
         console.print(f"written: {json_file}")
     if plot:
-        from benchmarks.plots import plot as draw  # noqa: PLC0415 - it takes its time
+        from benchmarks.plots import plot as draw  # noqa: PLC0415 - slow to import
 
         for file in draw(results, plot):
             console.print(f"written: {file}")
 
 
 def _wanted(names: Sequence[str]) -> list[Measure]:
-    """Return the measurements of these names; all if there are none."""
+    """Return the measurements with these names, or all if no names are given."""
     unknown = set(names) - {measure.name for measure in MEASURES}
     if unknown:
         raise typer.BadParameter(f"--only {', '.join(sorted(unknown))}: there are {NAMES}")
