@@ -43,7 +43,7 @@ def main(
     wanted = _wanted(only or (QUICK if quick else []))
     if quick and not only:
         contender = contender or "this project"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is stopped
     for name in os.environ:
         if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_"):
             del os.environ[name]  # the project is measured with its defaults
@@ -66,7 +66,7 @@ def main(
         for measure in wanted:
             try:
                 found = measure.run(lab)
-            except Exception as error:  # noqa: BLE001 - report the failure, and run the others
+            except Exception as error:  # noqa: BLE001 - one that fails is reported, and the others are made
                 errors[measure.name] = f"{type(error).__name__}: {error}"
                 console.print(f"\n[bold red]{measure.name} failed:[/] {errors[measure.name]}", highlight=False)
                 continue
@@ -83,7 +83,7 @@ def main(
         _write(json_file, told, results)
         console.print(f"written: {json_file}")
     if plot:
-        from benchmarks.plots import plot as draw  # noqa: PLC0415 - slow to import
+        from benchmarks.plots import plot as draw  # noqa: PLC0415 - it takes its time
 
         for file in draw(results, plot):
             console.print(f"written: {file}")

@@ -70,7 +70,7 @@ def about(name: str) -> tuple[str, str]:
 
 
 def derive(rounds: Sequence[dict[str, Any]]) -> Costs:
-    """Derive the costs from the rounds of the measurement ``costs``, as medians and differences of medians."""
+    """Return the costs from the rounds of the measurement ``costs``: medians, and differences of medians."""
     parts = _medians(rounds)
     single, batched = parts["sweep, a task for each order"], parts["sweep, batches of 500"]
     few, many = parts["worker, batches of 50"], parts["worker, batches"]
@@ -90,7 +90,7 @@ def derive(rounds: Sequence[dict[str, Any]]) -> Costs:
     call["worker"] = _more(call["worker"], took)
 
     def further(part: Part) -> float:
-        """Return what each message that was not the first of its attempt cost a worker, without the taking."""
+        """Return what a worker used for each message that was not the first of its attempt, when it had taken it."""
         used = part["messages"] * took + part["attempts"] * call["worker"] + part["orders"] * order["worker"]
         return _more(part["worker"], used) / (part["messages"] - part["attempts"])
 
