@@ -1,1 +1,1 @@
-"""Benchmarks that anyone can run again: ``python -m benchmarks``. What is measured, and how, is in README.md here."""
+"""Benchmarks: ``python -m benchmarks``. README.md in this folder says what they measure, and how."""

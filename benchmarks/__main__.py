@@ -25,7 +25,7 @@ from orders.config.settings import PREFIX
 NAMES = ", ".join(measure.name for measure in MEASURES)
 
 WIDTH = 180
-"""Columns of what is printed, if it does not go to a terminal."""
+"""Width of the output in columns, if it does not go to a terminal."""
 
 
 def main(
@@ -39,7 +39,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write every round to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw plots into this folder.")] = None,
 ) -> None:
-    """Measure how fast, how late and at what cost orders are expired, on servers that are started for it."""
+    """Measure how fast, how late and at what cost orders are expired, on servers that are started for the run."""
     wanted = _wanted(only or (QUICK if quick else []))
     if quick and not only:
         contender = contender or "this project"
@@ -103,7 +103,7 @@ def _measure(wanted: Sequence[Measure], lab: Lab, console: Console) -> tuple[lis
 
 
 def _wanted(names: Sequence[str]) -> list[Measure]:
-    """Return the measurements of these names; all if there are none."""
+    """Return the measurements with these names, or all if no names are given."""
     unknown = set(names) - {measure.name for measure in MEASURES}
     if unknown:
         raise typer.BadParameter(f"--only {', '.join(sorted(unknown))}: there are {NAMES}")

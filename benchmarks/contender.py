@@ -1,11 +1,11 @@
-"""What every contender is: something that expires orders 1 to n which are due, by the same conditional SQL.
+"""The protocol of a contender: it expires the due orders 1 to n with the same conditional SQL as all others.
 
-A round of the drain, the same for all::
+A round of the drain has the same steps for every contender::
 
     place      a fresh table of n pending, overdue orders (benchmarks/orders_table.py); Redis is empty
-    fill       the contender puts its work for the ids 1…n where it keeps it; nothing runs yet
-    run        its workers start; the round waits until no order is pending, or until its time is up; they stop
-    audit      each order was changed exactly once, or the round is reported as wrong
+    fill       the contender queues its jobs for the ids 1…n; nothing runs yet
+    run        its workers start; the round waits until no order is pending or the time is up; the workers stop
+    audit      checks that each order was changed exactly once; if not, the round is reported as wrong
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from typing import Literal, Protocol, TypeAlias
 EXPIRE = (
     "UPDATE orders SET status = 'expired' WHERE id = :id AND status = 'pending' AND expires_at <= statement_timestamp()"
 )
-"""What every contender with one job per order runs, in a transaction of its own, through SQLAlchemy Core."""
+"""The statement of every contender with one job per order. SQLAlchemy Core runs it, in a transaction per order."""
 
 Shape: TypeAlias = Literal["one job per order", "batches"]
-"""Whether a job, and a transaction, is one order or many. Only contenders of one shape are compared."""
+"""Whether a job and its transaction contain one order or many. Only contenders with the same shape are compared."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a round takes place."""
+    """The servers and the folder of a round."""
 
     redis_url: str
-    """``redis://127.0.0.1:port/0``; empty when a round begins."""
+    """``redis://127.0.0.1:port/0``. Redis is empty when a round begins."""
     database_url: str
-    """SQLAlchemy's: ``postgresql+psycopg://…``; holds the table ``orders`` with the orders of the round."""
+    """``postgresql+psycopg://…``, for SQLAlchemy. Its table ``orders`` has the orders of the round."""
     folder: Path
-    """A temporary folder, empty when a round begins: for modules, configuration and logs."""
+    """A temporary folder for modules, configuration and logs. It is empty when a round begins."""
     python: Path
     """The Python that runs the benchmarks."""
 
@@ -45,32 +45,32 @@ class Contender(Protocol):
 
     @property
     def name(self) -> str:
-        """What the tables call it: ``Huey``, ``this project, one task per order``."""
+        """The name in the tables: ``Huey``, ``this project, one task per order``."""
         ...
 
     @property
     def version(self) -> str:
-        """Of the package."""
+        """The version of the package."""
         ...
 
     @property
     def shape(self) -> Shape:
-        """What one job is."""
+        """What one job contains."""
         ...
 
     @property
     def note(self) -> str:
-        """The settings that are used, and the documentation that recommends them."""
+        """The settings used, and the documentation that recommends them."""
         ...
 
     def fill(self, bench: Bench, orders: int) -> None:
-        """Put work for the ids 1 to *orders* where it is kept, due at once; nothing runs yet."""
+        """Queue jobs for the ids 1 to *orders*, due at once. Nothing runs yet."""
         ...
 
     def run(self, bench: Bench) -> AbstractContextManager[Sequence[subprocess.Popen[bytes]]]:
-        """Start workers, two processes' worth, and stop them at the end, by their pids; yield them.
+        """Start workers for two processes, yield them, and stop them by pid at the end.
 
-        Their children are found, and their CPU time is counted, through these processes. They need not be ready
-        when this returns: the clock of a round runs from the first order that is expired to the last.
+        The round finds their children and counts their CPU time through these processes. The workers need not be
+        ready when this yields: the clock of a round runs from the first expired order to the last.
         """
         ...

@@ -1,4 +1,4 @@
-"""Distance between the processes of a contender and its servers: a proxy before each of them."""
+"""Distance between the processes of a contender and its servers: a proxy in front of each server."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from benchmarks.contender import Bench
 from orders.embedded import free_port
 
 START_TIMEOUT = 10.0
-"""Seconds that a proxy may take to start."""
+"""Seconds that a proxy has to start."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """So many seconds from one machine to the other, and as many back."""
+    """A delay in seconds, in each direction."""
 
     seconds: float
 
     @contextmanager
     def between(self, bench: Bench) -> Iterator[tuple[Bench, Sequence[int]]]:
-        """Yield the bench as it is seen from afar, and the pids of the proxies, one for each server."""
+        """Yield the bench with the URLs of the proxies, and the pids of the proxies, one for each server."""
         database, redis = sa.make_url(bench.database_url), sa.make_url(bench.redis_url)
         ports = {free_port(): _socket(database), free_port(): str(redis.port)}
         log = bench.folder / "proxy.log"
@@ -50,13 +50,17 @@ class Distance:
 
 
 def _socket(database: sa.URL) -> str:
-    """Return the Unix socket of a server, which is where libpq looks for it, or its port."""
+    """Return the path of a server's Unix socket, where libpq looks for it, or its port."""
     folder = database.query.get("host")
     return f"{folder}/.s.PGSQL.{database.port or 5432}" if folder else str(database.port or 5432)
 
 
 def wait_for(port: int) -> None:
-    """Wait until somebody listens there."""
+    """Wait until a process listens on this port.
+
+    Raises:
+        RuntimeError: none did within `START_TIMEOUT`.
+    """
     give_up = time.monotonic() + START_TIMEOUT
     while time.monotonic() < give_up:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):

@@ -1,4 +1,4 @@
-"""What a measurement is given, and what it gives back."""
+"""The arguments and the result of a measurement."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from benchmarks.servers import Servers
 
 @dataclass(frozen=True)
 class Lab:
-    """Where measurements are made, and how thoroughly."""
+    """Where measurements run, and how thoroughly."""
 
     servers: Servers
     quick: bool
-    """Whether a glance is enough: fewer orders, shorter times."""
+    """Whether to measure fewer orders, for a shorter time."""
     rounds: int
-    """How often what can be repeated is."""
+    """How often to repeat the measurements that can be repeated."""
     contenders: str
-    """Part of the names of those that take part; empty for all."""
+    """Part of the names of the contenders to measure; empty for all."""
     step: Callable[[str], None]
-    """Tells the user what begins now."""
+    """Shows the user which step begins."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One table, and the raw data behind it."""
+    """A table, and the raw data behind it."""
 
     name: str
     title: str
     columns: Sequence[str]
-    """The first is what a row is about; the others are figures."""
+    """The first names the subject of a row; the others are figures."""
     rows: Sequence[Sequence[str]]
     note: str = ""
     """How to read it."""
     data: Sequence[dict[str, Any]] = field(default_factory=list)
-    """For the JSON file and the plots: every round."""
+    """Every round, for the JSON file and the plots."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measurement by its name."""
+    """A measurement and its name."""
 
     name: str
     about: str
     steps: Callable[[Lab], int]
-    """How many steps it will tell of."""
+    """How many steps it will report."""
     run: Callable[[Lab], Sequence[Result]]
 
 
 def spread(values: Iterable[float], form: str = ",.0f") -> str:
-    """Return the median, and if there are several, the lowest and the highest: ``2,600 (2,400 to 2,750)``."""
+    """Return the median and, of several values, the lowest and the highest: ``2,600 (2,400 to 2,750)``."""
     known = sorted(values)
     if not known:
         return "-"
@@ -61,5 +61,5 @@ def spread(values: Iterable[float], form: str = ",.0f") -> str:
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
-    """Return the value that this share of the values does not exceed; 0.0 of none."""
+    """Return the value that this share of the values does not exceed; 0.0 if there are no values."""
     return ascending[min(int(len(ascending) * share), len(ascending) - 1)] if ascending else 0.0

@@ -1,4 +1,4 @@
-"""What a run took place on: the machine, the versions, the settings."""
+"""The machine, the versions and the settings of a run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from orders.embedded import find_redis_server
 PACKAGES = ("order-expiry", "celery", "kombu", "redis", "hiredis", "sqlalchemy", "psycopg", "psycopg-binary")
 
 TOLD = ("fsync", "synchronous_commit", "full_page_writes", "wal_level", "wal_sync_method", "jit", *POSTGRES_SETTINGS)
-"""PostgreSQL's settings that matter here."""
+"""The PostgreSQL settings to record."""
 
 
 def describe(servers: Servers) -> dict[str, Any]:
-    """Return the machine, the versions and the servers' settings, fit for JSON."""
+    """Return the machine, the versions and the servers' settings, ready for JSON."""
     with psycopg.connect(servers.postgres_uri, autocommit=True) as connection:
         select = "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY (%s)"
         postgres: dict[str, str] = dict(connection.execute(select, [list(TOLD)]).fetchall())

@@ -1,10 +1,10 @@
-"""The orders table of a round, its clock, and its audit. None of them costs a contender anything.
+"""The orders table of a round, its clock and its audit. None of them costs a contender anything.
 
-- **Clock.** PostgreSQL notes the time of each commit (``track_commit_timestamp``), and each row names the transaction
-  that wrote it (``xmin``). So ``pg_xact_commit_timestamp(xmin)`` tells when the expiry of an order was committed, by
-  the database's own clock, without a trigger, and after the fact.
-- **Audit.** PostgreSQL counts the updates of a table (``n_tup_upd``), those that were rolled back too. If all *n* rows
-  are expired, each was changed at least once; if *n* updates were made in all, each was changed exactly once.
+- **Clock.** PostgreSQL records the time of each commit (``track_commit_timestamp``), and each row names the transaction
+  that wrote it (``xmin``). So ``pg_xact_commit_timestamp(xmin)`` is the time at which the expiry of an order was
+  committed, by the database's own clock. It needs no trigger, and can be read after the round.
+- **Audit.** PostgreSQL counts the updates of a table (``n_tup_upd``), including those that were rolled back. If all *n*
+  rows are expired, each was changed at least once; if there were *n* updates in all, each was changed exactly once.
 """
 
 from __future__ import annotations
@@ -55,32 +55,32 @@ WHERE status = 'expired' AND id > %s ORDER BY 1
 """
 
 POLL = 0.02
-"""Seconds between two looks at a round; each is one read by primary key."""
+"""Seconds between two polls of a round. A poll reads one row by primary key."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """How a round ended. Times are the database's."""
+    """The outcome of a round. Times are from the database's clock."""
 
     orders: int
     expired: int
     left: int
-    """Orders that were not expired when the round ended: lost, or too late for its time limit."""
+    """Orders that had not expired when the round ended: lost, or too late for the time limit."""
     doubled: int
-    """Updates beyond one per expired order; those that were rolled back count too."""
+    """Updates beyond one per expired order, including those that were rolled back."""
     early: int
     """Orders that were expired before their deadline."""
     transactions: int
-    """In which orders were expired."""
+    """Number of transactions that expired orders."""
     seconds: float
-    """From the first expiry to the last."""
+    """Seconds from the first expiry to the last."""
     wall: float
     """Seconds from the start of the contender's processes to the last expiry."""
     rate: float
-    """Orders a second, from the first transaction to the last; without those of the first, which took its time before
-    the clock started."""
+    """Orders per second, from the first commit to the last. The orders of the first transaction do not count: it ran
+    before the clock started."""
     middle_rate: float
-    """Orders a second between the first tenth and the last."""
+    """Orders per second between the first tenth of the orders and the last."""
 
     @property
     def is_right(self) -> bool:
@@ -92,7 +92,7 @@ class OrdersTable:
     """The table ``orders`` in the database of a round.
 
     Args:
-        database_url: SQLAlchemy's.
+        database_url: the URL for SQLAlchemy.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -113,9 +113,9 @@ class OrdersTable:
         Args:
             number: how many.
             first: the lowest id; the others follow.
-            due: seconds from now to the deadline of the first.
+            due: seconds from now to the first deadline.
             apart: seconds from one deadline to the next.
-            ahead: of them, the lowest ids that are due 4 s before they would be.
+            ahead: how many of the lowest ids are due 4 s earlier than that.
         """
         self._connection.execute(CREATE)
         self._connection.execute(PLACE, {"number": number, "first": first, "due": due, "apart": apart, "ahead": ahead})
@@ -124,11 +124,11 @@ class OrdersTable:
         self._cursor = first
 
     def release(self) -> None:
-        """Start the clock for `Audit.wall`: the contender's processes are started now."""
+        """Start the clock for `Audit.wall`. Call this when the contender's processes start."""
         self._released = self._scalar("SELECT clock_timestamp()")
 
     def first_pending(self) -> int | None:
-        """Return the lowest id that is pending; None if there is none. It looks on from where it looked last."""
+        """Return the lowest pending id, or None. The search continues from the id that it found last."""
         found = self._connection.execute(LOOK, [self._cursor]).fetchone()
         if found is None:
             return None
@@ -136,14 +136,14 @@ class OrdersTable:
         return self._cursor
 
     def audit(self, *, within: float = 10.0) -> Audit:
-        """Look at what was done. The contender's processes must have ended: only then are their counts complete."""
+        """Check the table. The contender's processes must have ended; only then are PostgreSQL's counts complete."""
         give_up = time.monotonic() + within
         while self._others() and time.monotonic() < give_up:
             time.sleep(POLL)
         orders = self._scalar("SELECT count(*) FROM orders")
         changed = self._scalar("SELECT pg_stat_get_tuples_updated('orders'::regclass)")
         found = self._connection.execute(COMMITS, {"orders": orders}).fetchone()
-        assert found is not None  # noqa: S101 - it is an aggregate
+        assert found is not None  # noqa: S101 - an aggregate always returns a row
         transactions, expired, begin, end, early, in_first, tenth, ninth = found
         seconds = (end - begin).total_seconds() if expired else 0.0
         middle = (ninth - tenth).total_seconds() if tenth and ninth else 0.0
@@ -161,11 +161,11 @@ class OrdersTable:
         )
 
     def lateness(self, *, after: int = 0) -> list[float]:
-        """Return the seconds from deadline to commit of each expired order with an id beyond this, ascending."""
+        """Return the seconds from deadline to commit of each expired order with an id above *after*, ascending."""
         return [seconds for (seconds,) in self._connection.execute(LATENESS, [after])]
 
     def wal_bytes(self) -> float:
-        """Return the bytes that PostgreSQL has written ahead so far."""
+        """Return the bytes of WAL that PostgreSQL has written so far."""
         return float(self._scalar("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8"))
 
     def _others(self) -> int:

@@ -26,42 +26,42 @@ installed = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(installed)
 globals().update({name: value for name, value in vars(installed).items() if not name.startswith("__")})
 """
-"""The project's Celery settings, to which a line is added: README.md, "Deploy", says how to change them."""
+"""The project's Celery settings, with a line added: README.md, "Deploy", says how to change them."""
 
 
 @dataclass(frozen=True)
 class ThisProject:
-    """Worker and beat with the project's defaults, and the fewest changes that make a variant.
+    """Workers and beat with the project's defaults, and as few changes as a variant needs.
 
-    A sweep claims the orders from the sorted set and publishes them while workers consume: that is in the measured
-    time, where a queue's contender has its jobs queued already.
+    A sweep claims orders from the sorted set and publishes them while workers consume. The measured time includes
+    this; the other queues have their jobs ready before it starts.
     """
 
     name: str
     shape: Shape
     note: str
     celery_events: bool = True
-    """Whether workers send the events that Flower shows: the project's default."""
+    """Whether workers send the events that Flower shows, which is the project's default."""
     events_table: bool = False
-    """Whether ``orders init-db`` made the table of events, so that each expiry writes one."""
+    """Whether ``orders init-db`` created the table of events, so that each expiry writes an event."""
     loglevel: str = "INFO"
-    """Of the processes. With INFO, which the Procfile has, a worker logs each attempt with its orders."""
+    """Log level of the processes. At INFO, which the Procfile sets, a worker logs each attempt with its orders."""
     workers: int = 2
-    """Each is one process, with the threads that it has by default. The sweeper comes in addition: it does in the
-    measured time what fills the queues of others before."""
+    """Number of workers. Each is one process with its default threads. The sweeper is an additional process: it does
+    during the measured time what fills the queues of others beforehand."""
 
     @property
     def version(self) -> str:
-        """Of the package."""
+        """The version of the package."""
         return version("order-expiry")
 
     batch_size: int | None = None
     """ORDERS_BATCH_SIZE; None for the default."""
     settings: tuple[tuple[str, str], ...] = ()
-    """Other settings that are not the defaults, by their names without ORDERS_."""
+    """Other settings that differ from the defaults, by name without ``ORDERS_``."""
 
     def fill(self, bench: Bench, orders: int) -> None:
-        """Schedule the orders with the deadlines that their rows have."""
+        """Schedule the orders with the deadlines of their rows."""
         settings = _settings(bench)
         if self.events_table:
             with closing(SqlStore(settings)) as store:
@@ -75,7 +75,7 @@ class ThisProject:
 
     @contextmanager
     def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-        """Start workers and beat."""
+        """Start workers and beat; stop them at the end."""
         (bench.folder / "celeryconfig.py").write_text(self.celeryconfig)
         given = self.environment(bench)
         celery = [str(bench.python), "-m", "celery", "-A", "tasks"]
@@ -91,7 +91,7 @@ class ThisProject:
             yield started
 
     def environment(self, bench: Bench) -> dict[str, str]:
-        """Return the variables of its processes."""
+        """Return the environment variables of the processes."""
         settings = _settings(bench)
         given = {name.upper(): str(getattr(settings, name)) for name in settings.model_fields_set}
         if self.batch_size:
@@ -100,7 +100,7 @@ class ThisProject:
 
     @property
     def celeryconfig(self) -> str:
-        """Celery's settings, as a module."""
+        """The source of the module with Celery's settings."""
         return f"{CELERYCONFIG}\nworker_send_task_events = {self.celery_events}\n"
 
     def worker(self, bench: Bench) -> list[str]:

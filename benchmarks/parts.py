@@ -1,7 +1,7 @@
-"""What the processes of the measurement of costs run: ``python -m benchmarks.parts NAME ARGUMENT…``.
+"""The processes that the measurement of costs starts: ``python -m benchmarks.parts NAME ARGUMENT…``.
 
-Each does one part of a drain by itself, with the project's own code and settings (``ORDERS_…``), and prints as JSON
-the CPU seconds that it and the servers took. See benchmarks/measures/costs.py.
+Each runs one part of a drain by itself, with the project's own code and settings (``ORDERS_…``), and prints as JSON
+the CPU seconds that it and the servers used. See benchmarks/measures/costs.py.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from orders.expiry.sweep import run_sweep
 from orders.schedule.scripts import CHUNK
 
 COMMITS = 200
-"""Of which the median is told."""
+"""Number of commits; the result is their median."""
 
 EMPTY = 500
-"""Sweeps that find nothing."""
+"""Number of sweeps that find nothing due."""
 
 Clocks = Mapping[str, Callable[[], float]]
-"""What tells how many CPU seconds a process has used, or what else grows, by its name."""
+"""By process name, a function that returns the CPU seconds it has used, or another counter."""
 
 
 def redis_seconds(url: str) -> float:
-    """Return the CPU seconds that a Redis has used: to the microsecond, where those of a process are to 10 ms."""
+    """Return the CPU seconds that a Redis has used, to the microsecond. Linux counts those of a process to 10 ms."""
     with closing(Redis.from_url(url)) as redis:
         used = redis.info("cpu")
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
 def sweep() -> dict[str, float]:
-    """Sweep what is due while no worker takes messages, and then sweep often while nothing is due."""
+    """Sweep what is due while no worker takes messages, then sweep many times while nothing is due."""
     from tasks.app import app  # noqa: PLC0415 - Celery reads its settings when it is imported
     from tasks.publisher import CeleryPublisher  # noqa: PLC0415
 
@@ -72,7 +72,7 @@ def sweep() -> dict[str, float]:
 
 
 def enqueue(number: str) -> dict[str, float]:
-    """Schedule orders one by one, as a shop does, and take them out again, as payments do."""
+    """Schedule orders one by one, as a shop does, then remove them, as payments do."""
     expiry = orders.configure()
     clocks: Clocks = {"client": time.process_time, "schedule": partial(redis_seconds, expiry.settings.redis_url)}
     due = datetime.now(UTC) + timedelta(hours=1)
@@ -84,7 +84,7 @@ def enqueue(number: str) -> dict[str, float]:
 
 
 def commits() -> dict[str, float]:
-    """Return the median seconds of a commit, waiting for the disk and not."""
+    """Return the median seconds of a commit that waits for the disk, and of one that does not."""
     found = {}
     with psycopg.connect(url_for_psycopg(orders.configure().settings.database_url), autocommit=True) as connection:
         connection.execute("CREATE TABLE commits (number integer)")
@@ -99,7 +99,7 @@ def commits() -> dict[str, float]:
 
 
 def _used(clocks: Clocks, work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
-    """Return the seconds that each has used during some work, and what the work returned."""
+    """Run *work*; return how much each clock advanced meanwhile, and the return value of *work*."""
     before = {name: clock() for name, clock in clocks.items()}
     returned = work()
     return {name: clock() - before[name] for name, clock in clocks.items()}, returned

@@ -18,15 +18,15 @@ from matplotlib.axes import Axes
 from benchmarks.lab import Result
 
 OURS, OTHERS = "#1f6f8b", "#b8b8b8"
-"""Colours of this project's bars and lines, and of the others'."""
+"""Colours of the bars and lines of this project, and of the others."""
 
 
 def plot(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Draw what these results hold; return the files.
+    """Draw these results; return the files.
 
     Args:
-        results: of a run, whole or in part.
-        folder: where the files are put; made if it is missing.
+        results: all or some of the results of a run.
+        folder: where to put the files; it is created if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
@@ -50,7 +50,7 @@ def plot(results: Sequence[Result], folder: Path) -> list[Path]:
 def _figure(
     path: Path, files: list[Path], *, height: float = 4.0, rows: Sequence[int] = (1,)
 ) -> Iterator[Sequence[Axes]]:
-    """Yield axes above each other; save them at the end. *height*: inches of one of the *rows*."""
+    """Yield axes one above the other; save them at the end. *height*: inches of one of the *rows*."""
     figure, axes = plt.subplots(
         len(rows), figsize=(9, height * sum(rows)), squeeze=False, height_ratios=rows, layout="constrained"
     )
@@ -88,7 +88,7 @@ def _drain(axis: Axes, result: Result) -> None:
 
 
 def _lateness(axis: Axes, result: Result) -> None:
-    """Draw which share of the orders was expired how late."""
+    """Draw the distribution of lateness: which share of the orders was expired how late."""
     labels = set()
     for round_, style in _styled(result.data):
         label = round_["load"]
@@ -110,7 +110,7 @@ def _lateness(axis: Axes, result: Result) -> None:
 
 
 def _styled(data: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each round with the line of its load."""
+    """Yield each round with the line style of its load."""
     styles = dict(zip(dict.fromkeys(round_["load"] for round_ in data), ("-", "--", ":", "-."), strict=False))
     for round_ in data:
         yield round_, styles[round_["load"]]

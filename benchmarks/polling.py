@@ -1,6 +1,6 @@
-"""What the processes of the pollers run: ``python -m benchmarks.polling NAME ARGUMENT… NUMBER``.
+"""The processes of the pollers: ``python -m benchmarks.polling NAME ARGUMENT… NUMBER``.
 
-Each works until it is stopped by SIGTERM, as it would in production. NUMBER counts those of one contender, from 0.
+Each runs until SIGTERM, as it would in production. NUMBER is its number among the processes of its contender, from 0.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ UPDATE orders SET status = 'expired' WHERE {by} = ANY (ARRAY(
     ORDER BY expires_at, id LIMIT %s FOR UPDATE SKIP LOCKED
 ))
 """
-"""One statement and one transaction, which finds the rows that it locked by their key (``id``), or by their place in
-the table (``ctid``, which holds while they are locked, and is faster)."""
+"""One statement and one transaction. It finds the rows that it has locked by their key (``id``) or by their place in
+the table (``ctid``, which is faster, and does not change while they are locked)."""
 
 DUE = sa.text("SELECT id FROM orders WHERE status = 'pending' AND expires_at <= statement_timestamp()")
 
@@ -36,14 +36,14 @@ WHERE id = ANY (%s) AND status = 'pending' AND expires_at <= statement_timestamp
 """
 
 BATCH = 500
-"""Ids of one `EXPIRE_MANY`."""
+"""Ids per `EXPIRE_MANY`."""
 
 PAUSE = 1.0
 """Seconds between two ticks."""
 
 
 def skip_locked(database_url: str, by: str, batch: str) -> None:
-    """Lock and expire up to *batch* due orders at a time; pause only if there are none."""
+    """Lock and expire up to *batch* due orders at a time; pause only if none are due."""
     statement, arguments = SKIP_LOCKED.format(by=by).encode(), [int(batch)]
     with psycopg.connect(url_for_psycopg(database_url), autocommit=True) as connection:
         while True:
@@ -52,7 +52,7 @@ def skip_locked(database_url: str, by: str, batch: str) -> None:
 
 
 def cron(database_url: str) -> None:
-    """Read the ids of all due orders, then expire each in a transaction of its own."""
+    """Read the ids of all due orders, then expire each in its own transaction."""
     engine = sa.create_engine(database_url)
     expire = sa.text(EXPIRE)
     while True:
@@ -79,7 +79,7 @@ def timer(database_url: str, redis_url: str) -> None:
 
 
 def update(database_url: str, orders: str, share: int, number: int) -> None:
-    """Expire every *share*-th batch of ids, as fast as the database goes: nothing is claimed, nothing is found out."""
+    """Expire every *share*-th batch of ids as fast as the database can, without claims or queries."""
     with psycopg.connect(url_for_psycopg(database_url), autocommit=True) as connection:
         for first in range(1 + number * BATCH, int(orders) + 1, share * BATCH):
             ids = list(range(first, min(first + BATCH, int(orders) + 1)))
@@ -88,7 +88,7 @@ def update(database_url: str, orders: str, share: int, number: int) -> None:
 
 
 def loop(database_url: str, redis_url: str) -> None:
-    """Claim by this project's script, update, and remove, in one loop: what a drain costs without messages."""
+    """Claim with this project's script, update and remove in one loop: what a drain costs without messages."""
     redis = Redis.from_url(redis_url)
     with psycopg.connect(url_for_psycopg(database_url), autocommit=True) as connection:
         for members in claims(redis):
@@ -100,7 +100,7 @@ def loop(database_url: str, redis_url: str) -> None:
 
 
 def claims(redis: Redis) -> Iterator[list[bytes]]:
-    """Yield the ids of one claim after another, 1,000 at most in each, until nothing is due."""
+    """Claim at most 1,000 ids at a time and yield them, until nothing is due."""
     scripts = Scripts(Settings())
     script, keys = redis.register_script(scripts.source("claim").text), scripts.keys_of("claim")
     while found := cast("list[list[bytes]]", script(keys=keys, args=[0, 11, 120, 1000]))[2]:

@@ -1,4 +1,4 @@
-"""Child processes: each with its log in a file, its CPU time counted, and stopped by its pid."""
+"""Child processes: each writes its log to a file, has its CPU time counted, and is stopped by its pid."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import psutil
 from orders.config.settings import PREFIX
 
 STOP_TIMEOUT = 15.0
-"""Seconds that a process may take to stop before it and its children are killed."""
+"""Seconds that a process has to stop before it and its children are killed."""
 
 ROOT = Path(__file__).parents[1]
-"""Where the package `benchmarks` is importable from."""
+"""The folder from which the package `benchmarks` can be imported."""
 
 
 def start(command: Sequence[str | Path], *, log: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """Start a process in the folder of its log, in a session of its own.
+    """Start a process in the folder of its log, in its own session.
 
     Args:
         command: the program and its arguments.
-        log: the file that its output is appended to.
-        environment: variables besides ours. Those of the project (``ORDERS_…``) are not inherited.
+        log: the file to append its output to.
+        environment: variables to add to ours. It does not inherit those of the project (``ORDERS_…``).
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+        return subprocess.Popen(  # noqa: S603 - no part of the command comes from outside
             list(map(str, command)),
             cwd=log.parent,
             env={**inherited, **environment},
@@ -42,7 +42,7 @@ def start(command: Sequence[str | Path], *, log: Path, **environment: str) -> su
 
 @contextmanager
 def stopped_at_end(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-    """Yield processes; at the end ask all to stop (SIGTERM), and kill those that do not, with their children."""
+    """Yield processes. At the end, ask all to stop (SIGTERM), and kill those that do not, with their children."""
     try:
         yield processes
     finally:
@@ -59,14 +59,14 @@ def stopped_at_end(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[Seq
 
 
 def kill(members: Iterable[psutil.Process]) -> None:
-    """Kill those that still run: psutil knows a process by its start time too, so no other is hit."""
+    """Kill those that still run. psutil compares start times too, so it kills no other process with the same pid."""
     for member in members:
         with suppress(psutil.NoSuchProcess):
             member.kill()
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """Return a process and its descendants; none if it has ended."""
+    """Return a process and its descendants; an empty list if it has ended."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -77,7 +77,7 @@ def family(pid: int) -> list[psutil.Process]:
 def cpu_seconds(pids: Iterable[int]) -> float:
     """Return the CPU seconds, user and system, that these processes and their descendants have used so far.
 
-    Descendants that have ended and were waited for are included: Linux adds their time to their parent's.
+    This includes descendants that have ended and were waited for: Linux adds their time to that of their parent.
     """
     seconds = 0.0
     for pid in pids:

@@ -1,15 +1,15 @@
 """A TCP proxy that puts distance between two processes: ``python -m benchmarks.proxy SECONDS PORT=SERVER…``.
 
-Each chunk is noted with the time at which it was read, and passed on when the delay has passed since then. So chunks
-follow each other as closely as they came, in both directions: what waits for an answer waits, and what is pipelined
-does not. All chunks have the same delay, so they are passed on in the order in which they were read, and a plain
-queue will do.
+The proxy queues each chunk with the time at which it was read, and forwards it after the delay, in both directions. So
+chunks keep their spacing: a client that waits for an answer is delayed, and pipelined data is not delayed further. All
+chunks have the same delay, so they leave in the order in which they were read, and a plain queue is enough.
 
 An event loop would round the delay up to whole milliseconds, as ``epoll_wait`` does. ``select`` takes microseconds, and
-an epoll descriptor can be waited for like any other.
+can wait for an epoll descriptor like for any other.
 
-Found on two cores that were busy with other work: without a delay a PING takes 0.05 ms longer through it, with half a
-millisecond each way 1.1 to 1.3 ms longer, in the median. A chunk costs it 20 to 40 microseconds of CPU time.
+Measured on two cores that were busy with other work, in the median: without a delay, a PING through the proxy takes
+0.05 ms longer; with half a millisecond each way, 1.1 to 1.3 ms longer. A chunk costs the proxy 20 to 40 microseconds of
+CPU time.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from pathlib import Path
 from typing import Self
 
 LIMIT = 300.0
-"""Seconds after which it ends, if nobody has ended it."""
+"""Seconds after which the proxy ends, if nobody has stopped it."""
 
 CHUNK = 65536
 
 BUSY = 4
-"""Chunks that wait: with more, it looks every `TICK`."""
+"""With this many chunks in the queue, the proxy is busy and polls every `TICK`."""
 
 TICK = 0.0001
-"""Seconds; by half of it a chunk may pass too early or too late."""
+"""Seconds between two polls. A chunk may be forwarded half of this too early or too late."""
 
 PR_SET_TIMERSLACK = 29
 SLACK = 1_000
-"""Nanoseconds by which Linux may be late with a timer of this process; by default 50,000."""
+"""Nanoseconds that a timer of this process may be late. Linux's default is 50,000."""
 
 
 class End:
@@ -51,17 +51,17 @@ class End:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = connected
         self.backlog = bytearray()
-        """What the socket did not take yet."""
+        """Data that the socket has not accepted yet."""
         self.has_ended = False
-        """Whether nothing more comes from it."""
+        """Whether the socket will send no more data."""
         self.other: Self = self
 
     def send(self, chunk: bytes) -> bool:
-        """Pass a chunk on, an empty one to say that there are no more; return whether the socket took all of it."""
+        """Send a chunk; an empty one means that no more follow. Return whether the socket accepted all of it."""
         if self.backlog:
             self.backlog += chunk
             return False
-        with suppress(OSError):  # it has closed the connection: its own end is read, and told to the other
+        with suppress(OSError):  # closed by the peer: reading its end of stream tells the other socket
             if not chunk:
                 self.socket.shutdown(socket.SHUT_WR)
             elif (sent := self._send(chunk)) < len(chunk):
@@ -70,7 +70,7 @@ class End:
         return True
 
     def flush(self) -> bool:
-        """Send what is left; return whether that was all."""
+        """Send the backlog; return whether the socket accepted all of it."""
         with suppress(OSError):
             del self.backlog[: self._send(self.backlog)]
             if not self.backlog and self.other.has_ended:
@@ -85,11 +85,11 @@ class End:
 
 
 class Proxy:
-    """Forwards connections, each chunk with a delay.
+    """Forwards connections, and delays each chunk.
 
     Args:
         delay: seconds, in each direction.
-        routes: where each port leads: the path of a Unix socket, or the port of a server on loopback.
+        routes: the target of each port: the path of a Unix socket, or the port of a server on loopback.
     """
 
     def __init__(self, delay: float, routes: dict[int, str]) -> None:
@@ -105,7 +105,7 @@ class Proxy:
             self._epoll.register(listener, select.EPOLLIN)
 
     def serve(self, seconds: float) -> None:
-        """Forward for so long."""
+        """Forward connections for this many seconds."""
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
             early = self._pass_on(now)
@@ -116,10 +116,10 @@ class Proxy:
                     self._serve(self._ends[descriptor], events, early)
 
     def _pass_on(self, now: float) -> float:
-        """Pass on what is due, and wait; return the seconds by which what is there now may be there already.
+        """Forward the chunks that are due, then wait; return how many seconds ago, on average, new chunks arrived.
 
-        If little is waiting, each arrival and each departure wakes this process. If much is, it looks every `TICK`: it
-        would do little else than wake otherwise, and take the processor from those that are measured.
+        With few chunks in the queue, each arrival and each departure wakes this process. With many, it polls every
+        `TICK`; otherwise it would wake all the time, and take the processor from the processes that are measured.
         """
         is_busy = len(self._waiting) >= BUSY
         while self._waiting and self._waiting[0][0] <= now + is_busy * TICK / 2:
@@ -138,7 +138,7 @@ class Proxy:
         try:
             client = End(accepted)
             client.other = End(_connect(server))
-        except OSError:  # the server is not there, or the client is gone
+        except OSError:  # the server is unreachable, or the client has disconnected
             accepted.close()
             return
         client.other.other = client
@@ -170,7 +170,7 @@ class Proxy:
                 closed.socket.close()
 
     def _watch(self, end: End) -> None:
-        """Ask to be told what matters of a socket now; nothing is asked of one that has ended and has no backlog."""
+        """Register a socket for the events that matter now: none if it has ended and has no backlog."""
         if end.socket.fileno() < 0:
             return
         events = (0 if end.has_ended else select.EPOLLIN) | (select.EPOLLOUT if end.backlog else 0)
@@ -189,7 +189,7 @@ def _connect(server: str) -> socket.socket:
 
 
 def _lateness() -> float:
-    """Return the seconds by which this machine is late with a timer: a virtual one is by some 40 microseconds."""
+    """Return how many seconds late a timer fires here: about 40 microseconds on a virtual machine."""
     late = []
     for _ in range(50):
         before = time.monotonic()
@@ -199,9 +199,9 @@ def _lateness() -> float:
 
 
 def main(delay: str, *routes: str) -> None:
-    """Forward until it is ended."""
+    """Forward until this process is stopped."""
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, SLACK)
-    with suppress(PermissionError):  # a network does not wait for a processor that others use; only root can have that
+    with suppress(PermissionError):  # a network does not wait for a busy processor; needs root
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     leads = (route.partition("=") for route in routes)
     Proxy(float(delay), {int(port): server for port, _, server in leads}).serve(LIMIT)

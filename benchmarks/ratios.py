@@ -1,4 +1,4 @@
-"""Ratios against the limits of the same run: comparable with those of another commit, or of another machine."""
+"""Ratios to the limits of the same run. They can be compared with those of another commit or another machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from benchmarks.lab import Result
 
 QUICK = ("drain", "enqueue", "limit")
-"""The measurements of a quick run: what the ratios need."""
+"""The measurements of a quick run, which are those that the ratios need."""
 
 
 def ratios(results: Sequence[Result]) -> Result | None:
-    """Return each drain of this project over the loop that only claims, updates and removes; None without either.
+    """Divide each drain of this project by the loop that only claims, updates and removes; None if either is missing.
 
     Args:
-        results: of a run, whole or in part.
+        results: all or some of the results of a run.
     """
     data = {name: [found for result in results if result.name == name for found in result.data] for name in QUICK}
     limits = _rates([found for found in data["limit"] if "loop" in found.get("contender", "")])

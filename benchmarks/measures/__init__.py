@@ -1,4 +1,4 @@
-"""The measurements, in the order in which a run makes them."""
+"""The measurements, in the order of a run."""
 
 from benchmarks.lab import Measure
 from benchmarks.measures import costs, distance, drain, enqueue, flower, growth, idle, lateness, limit, scaling

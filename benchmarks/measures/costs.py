@@ -1,8 +1,8 @@
-"""Costs: the CPU time of each part of a drain, made by itself. The model of larger deployments is fed with them.
+"""Costs: the CPU time of each part of a drain, run alone. They are the input of the model of larger deployments.
 
-A part is a process of the project that does one thing while nothing else does anything: a sweep without workers, a
-worker whose queue was filled before. The schedule, the broker and the database are three
-servers, so each has its own account. CPU time is told and not time, because that can be added up for other machines.
+A part is a process of the project that does one thing while everything else is idle: a sweep without workers, or a
+worker whose queue was filled before. The schedule, the broker and the database are three servers, so the cost of each
+is known. The measure is CPU time, not elapsed time, because CPU time can be added up for other machines.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from orders.config.settings import PREFIX
 SMALL = replace(BATCHES, name="this project, batches of 50", batch_size=50)
 WORKERS = (ONE_TASK, ONE_TASK_WITHOUT_EVENTS, ONE_TASK_QUIET, SMALL, BATCHES, BATCHES_WITH_EVENTS_TABLE)
 SINGLE, QUICK_SINGLE = 8_000, 4_000
-"""Orders with a task each; no more than a queue takes (ORDERS_MAX_BACKLOG)."""
+"""Orders with a task each; no more than the queue may hold (ORDERS_MAX_BACKLOG)."""
 BATCHED, QUICK_BATCHED = 200_000, 30_000
 ENQUEUED = 4_000
 LOOKAHEAD = 60.0
-"""Seconds that a sweep looks ahead; the default is 10. A worker has time to take messages before they are due."""
+"""Seconds that a sweep looks ahead; the default is 10. So a worker has time to take messages before they are due."""
 LIMIT = 180.0
-"""Seconds for one part, on a machine that has other work too."""
+"""Seconds that a part may take, on a machine that may be busy with other work."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a part is measured."""
+    """The servers of a part."""
 
     bench: Bench
     broker_url: str
@@ -60,7 +60,7 @@ class _Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The project's settings."""
+        """The project's settings, as environment variables."""
         size = {f"{PREFIX}BATCH_SIZE": str(self.variant.batch_size)} if self.variant.batch_size else {}
         return {
             **size,
@@ -71,7 +71,7 @@ class _Place:
         }
 
     def part(self, *arguments: object) -> dict[str, float]:
-        """Run one of `benchmarks.parts`; return what it prints."""
+        """Run a part of `benchmarks.parts`; return the figures that it prints."""
         log = self.bench.folder / "part.log"
         command: list[str | Path] = [self.bench.python, "-m", "benchmarks.parts", *map(str, arguments)]
         process = processes.start(command, log=log, PYTHONPATH=str(ROOT), **self.environment)
@@ -91,7 +91,7 @@ class _Place:
 
 @contextmanager
 def _placed(lab: Lab, orders: int, variant: ThisProject = ONE_TASK_QUIET, *, due: float = -3600.0) -> Iterator[_Place]:
-    """Start servers with this many orders scheduled, the first of which falls due in so many seconds."""
+    """Start servers with this many scheduled orders. *due*: seconds until the first of them is due."""
     with (
         lab.servers.database() as database_url,
         lab.servers.redis() as schedule,
@@ -121,7 +121,7 @@ def _commits(lab: Lab) -> dict[str, float]:
 
 
 def _worker(lab: Lab, variant: ThisProject, orders: int) -> dict[str, float]:
-    """Have one worker empty a queue that was filled before."""
+    """Let one worker empty a queue that was filled before."""
     with _placed(lab, orders, variant) as place:
         messages = place.part("sweep")["messages"]
         worker = place.start()
@@ -140,7 +140,7 @@ def _worker(lab: Lab, variant: ThisProject, orders: int) -> dict[str, float]:
         audit = place.table.audit()
         if not audit.is_right:
             raise RuntimeError(f"{variant.name}: {audit}")
-    share = 1 - (first - 1) / orders  # of the orders: they are expired nearly in the order of their ids
+    share = 1 - (first - 1) / orders  # of the orders that are left: they expire nearly in order of their ids
     return {
         "orders": orders * share,
         "messages": messages * share,
@@ -152,7 +152,7 @@ def _worker(lab: Lab, variant: ThisProject, orders: int) -> dict[str, float]:
 
 
 def _held(lab: Lab, orders: int) -> dict[str, float]:
-    """Have one worker take messages that are due later, and keep them."""
+    """Let one worker take messages that are due later, and keep them."""
     with _placed(lab, orders, due=LOOKAHEAD - 10.0) as place, closing(Redis.from_url(place.broker_url)) as broker:
         place.part("sweep")
         worker = place.start()
@@ -164,7 +164,11 @@ def _held(lab: Lab, orders: int) -> dict[str, float]:
 
 
 def _until(happens: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds.
+
+    Raises:
+        RuntimeError: the worker has ended, or `LIMIT` has passed.
+    """
     give_up = time.monotonic() + LIMIT
     while not happens():
         if worker.poll() is not None or time.monotonic() > give_up:
@@ -173,12 +177,12 @@ def _until(happens: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None
 
 
 def _parts(lab: Lab) -> dict[str, Callable[[], dict[str, float]]]:
-    """Return what is measured, by its name in the table."""
+    """Return the parts, by their names in the table."""
     single, batched = (QUICK_SINGLE, QUICK_BATCHED) if lab.quick else (SINGLE, BATCHED)
 
     def orders(variant: ThisProject) -> int:
         if variant is SMALL:
-            return batched // 2  # still more than a sweep sends one by one
+            return batched // 2  # still enough that a sweep sends batches
         return batched if variant.shape == "batches" else single
 
     return {
@@ -195,7 +199,7 @@ def _parts(lab: Lab) -> dict[str, Callable[[], dict[str, float]]]:
 
 
 def steps(lab: Lab) -> int:
-    """Return how many parts will be measured."""
+    """Return the number of parts to measure, in all rounds."""
     return lab.rounds * len(_parts(lab))
 
 

@@ -1,8 +1,8 @@
-"""Distance: the drain when the workers, Redis and PostgreSQL are on machines of their own, 1 ms from each other.
+"""Distance: the drain when the workers, Redis and PostgreSQL are on separate machines, 1 ms apart.
 
-A proxy stands before each server, and holds back all that passes, in both directions (benchmarks/proxy.py). Each
-contender is measured behind it twice, without a delay and with it: so the proxy's own cost is in both, and the two
-rates differ in the distance alone.
+A proxy in front of each server delays all data, in both directions (benchmarks/proxy.py). Each contender is measured
+behind the proxies twice, without a delay and with it. Both rates include the cost of the proxies, so they differ only
+in the distance.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from benchmarks.measures.drain import contenders
 from benchmarks.rounds import Round, drain
 
 NONE, DELAYED = Distance(0.0), Distance(0.0005)
-"""In each direction: 1 ms for a question and its answer."""
+"""Half a millisecond in each direction, so 1 ms for a request and its answer."""
 
 TAKING_PART = (
     *("this project, one task per order", "this project, batches", "Huey", "Dramatiq", "PGQueuer", "BullMQ"),
     "FOR UPDATE SKIP LOCKED by id, 2,000 at a time",
 )
-"""Who waits in threads, who in coroutines, who in processes, and who hardly waits."""
+"""Contenders that wait in threads, in coroutines and in processes, and one that hardly waits."""
 
 ORDERS: dict[Shape, tuple[int, int]] = {"one job per order": (3_000, 500), "batches": (200_000, 30_000)}
-"""Of a round, in a thorough run and in a quick one."""
+"""Orders per round, in a full run and in a quick one."""
 
 ROUNDS = 2
-"""At most."""
+"""The maximum number of rounds."""
 
 PINGS = 500
 
 
 def steps(lab: Lab) -> int:
-    """Return how many rounds there will be, and one step more for the ping."""
+    """Return the number of rounds, plus one step for the ping."""
     return 1 + 2 * len(_contenders(lab)) * min(lab.rounds, ROUNDS)
 
 
@@ -83,7 +83,7 @@ def _contenders(lab: Lab) -> list[Contender]:
 
 
 def _pings(lab: Lab) -> dict[str, float]:
-    """Return the milliseconds of a PING, in the median: how far it is, as this machine keeps time."""
+    """Return the median milliseconds of a PING, without a delay and with it: the distance as measured here."""
     found = {}
     with lab.servers.database() as database_url, lab.servers.redis() as redis, lab.servers.workplace() as folder:
         bench = Bench(redis.url, database_url, folder, Path(sys.executable))

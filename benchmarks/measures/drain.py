@@ -1,6 +1,6 @@
 """The drain: how fast each contender expires orders that are all overdue, and at what cost in CPU time.
 
-Rounds go round: one of each contender, then the next of each, so that what the machine does besides hits all alike.
+The contenders take turns, one round each and then the next, so that other load on the machine affects all alike.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from benchmarks.rounds import Round, drain
 from benchmarks.sql_pollers import BATCH_SIZES, POLLERS, TUNED, SkipLocked
 
 BUDGET = 720.0
-"""Seconds after which no further round of all contenders is begun, if it would not end in time: on a slow machine there
-are fewer rounds, and the JSON file and the tables tell how many."""
+"""Seconds for all rounds. No further round of all contenders starts if it would end later. So a slow machine runs fewer
+rounds; the JSON file and the tables show how many."""
 
 BATCHES = 200_000
-"""Orders of a round in batches."""
+"""Orders per round for contenders with batches."""
 
 WARM_UP = 1_000
-"""Orders of the first round with one job per order, which is not counted: it tells how many the others take."""
+"""Orders of the warm-up of a contender with one job per order. It is not counted; it sets the size of the rounds."""
 
 SECONDS = 5.0
-"""How long a round with one job per order is to take."""
+"""Target duration in seconds of a round with one job per order."""
 
 FEWEST, MOST = 1_000, 30_000
-"""Bounds of its number of orders. Beyond 30,000 this project makes batches, by default."""
+"""Bounds for the number of orders in such a round. Above 30,000, this project sends batches by default."""
 
 QUICK = {"one job per order": 1_000, "batches": 50_000}
-"""Orders of a round in a quick run."""
+"""Orders per round in a quick run."""
 
 TITLES: dict[Shape, str] = {
     "one job per order": "Drain, one job and one transaction per order",
@@ -44,13 +44,13 @@ TITLES: dict[Shape, str] = {
 
 
 def contenders(lab: Lab) -> list[Contender]:
-    """Return those that take part; the tuned pollers are not tuned yet."""
+    """Return the contenders that take part. The pollers are not tuned yet."""
     known: list[Contender] = [*OURS, *peers(), *POLLERS, *TUNED]
     return [contender for contender in known if lab.contenders.lower() in contender.name.lower()]
 
 
 def peers() -> Sequence[Contender]:
-    """Return the other queues; none if the folder ``peers`` is missing. One whose package is missing reports so."""
+    """Return the other queues, or none if the folder ``peers`` is missing. A queue that is not installed reports so."""
     try:
         module: Any = importlib.import_module("benchmarks.peers")
     except ModuleNotFoundError as error:
@@ -62,7 +62,7 @@ def peers() -> Sequence[Contender]:
 
 
 def steps(lab: Lab) -> int:
-    """Return how many rounds there will be, those included that are not counted."""
+    """Return the number of rounds, including those that are not counted."""
     taking_part = contenders(lab)
     if lab.quick:
         return len(taking_part) * lab.rounds
@@ -96,7 +96,7 @@ def run(lab: Lab) -> Sequence[Result]:
 
 
 def _tuned(lab: Lab, contender: SkipLocked, tuning: list[Round]) -> SkipLocked:
-    """Return a poller with the batch size that was the fastest in a round of each."""
+    """Run a round with each batch size; return the poller with the fastest one."""
     best, best_rate = contender, 0.0
     for size in BATCH_SIZES:
         sized = replace(contender, batch=size)
@@ -109,7 +109,7 @@ def _tuned(lab: Lab, contender: SkipLocked, tuning: list[Round]) -> SkipLocked:
 
 
 def _number(lab: Lab, contender: Contender) -> int:
-    """Return how many orders a round of a contender has."""
+    """Return the number of orders per round for a contender."""
     if lab.quick:
         return QUICK[contender.shape]
     if contender.shape == "batches":

@@ -1,4 +1,4 @@
-"""Enqueueing: how fast orders are scheduled, next to redis-py's bare ZADD, and how much of Redis's memory one takes."""
+"""Enqueueing: how fast orders are scheduled, compared with redis-py's bare ZADD, and how much memory each takes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from orders.config.settings import Settings
 from orders.expiry.use_cases import OrderExpiry
 
 BLOCK, QUICK_BLOCK = 3_000, 1_000
-"""Orders that are scheduled one by one, before it is the turn of the other."""
+"""Orders that are scheduled one by one in a turn; then the other has its turn."""
 
 BLOCKS = 5
-"""Turns of each in a round."""
+"""Turns of each per round."""
 
 MANY, QUICK_MANY = 200_000, 50_000
 """Orders for `enqueue_many`."""
@@ -31,7 +31,7 @@ PENDING, QUICK_PENDING = 1_000_000, 100_000
 
 
 def steps(lab: Lab) -> int:
-    """Return how many steps there will be."""
+    """Return the number of steps."""
     return lab.rounds + 2
 
 
@@ -58,7 +58,7 @@ def run(lab: Lab) -> Sequence[Result]:
 
 
 def _rates(lab: Lab) -> dict[str, float]:
-    """Schedule one by one in turns with bare ZADD, then many at once."""
+    """Schedule orders one by one, in turns with bare ZADD, then many at once."""
     block, many = (QUICK_BLOCK, QUICK_MANY) if lab.quick else (BLOCK, MANY)
     deadline = datetime.now(UTC) + timedelta(minutes=30)
     score = deadline.timestamp()
@@ -118,12 +118,12 @@ def _bytes(lab: Lab, ids: Iterator[int | UUID], number: int) -> dict[str, float]
     deadline = datetime.now(UTC) + timedelta(minutes=30)
     pairs = ((order_id, deadline + timedelta(milliseconds=count)) for count, order_id in enumerate(ids))
     with lab.servers.redis() as server, Redis.from_url(server.url) as redis, _expiry(server.url) as expiry:
-        expiry.enqueue_many([(1, deadline)])  # loads the script and connects
+        expiry.enqueue_many([(1, deadline)])  # to load the script and connect
         expiry.remove(1)
         before = _used(redis)
         while chunk := list(islice(pairs, 10_000)):
             expiry.enqueue_many(chunk)
-        time.sleep(1.0)  # until the hash table has been moved, and buffers have been given back
+        time.sleep(1.0)  # until Redis has resized the hash table and freed buffers
         usage = cast("int", redis.memory_usage("orders", samples=0))
         return {"memory_usage": usage / number, "used_memory": (_used(redis) - before) / number}
 
@@ -133,7 +133,7 @@ def _used(redis: Redis) -> int:
 
 
 def _expiry(redis_url: str) -> closing[OrderExpiry]:
-    """Return an application's `OrderExpiry` on a Redis; there is no database."""
+    """Return an application's `OrderExpiry` that uses this Redis, and no database."""
     return closing(OrderExpiry.connect(Settings(redis_url=redis_url)))
 
 

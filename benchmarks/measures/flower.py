@@ -1,7 +1,7 @@
-"""Flower in a flood: a real Flower is attached while 100,000 orders are expired, with a task for each.
+"""Flower in a flood: a real Flower listens while 100,000 orders are expired, with a task for each.
 
-By default such a flood goes in batches. Here it does not, so that each order has its three events: what Flower, and
-Redis, which holds the events that Flower has not read yet, have to bear at most.
+By default such a flood is sent in batches. Here it is not, so that each order has its three events. That is the largest
+load for Flower, and for Redis, which buffers the events that Flower has not read yet.
 """
 
 from __future__ import annotations
@@ -30,56 +30,56 @@ ORDERS, QUICK_ORDERS = 100_000, 5_000
 
 FLOOD = replace(
     ONE_TASK,
-    settings=(("BATCH_THRESHOLD", "1000000"),),  # a task for each order however many are due
+    settings=(("BATCH_THRESHOLD", "1000000"),),  # a task for each order, however many are due
 )
 
 START_LIMIT = 30.0
-"""Seconds that Flower may take to start."""
+"""Seconds that Flower has to start."""
 
 DRAIN_LIMIT = 420.0
 """Seconds that the drain may take."""
 
 PATIENCE = 15.0
-"""Seconds that Flower may take from one event to the next, after the drain; those that come later are lost."""
+"""After the drain: seconds without a new event after which the other events count as lost."""
 
 CATCH_UP_LIMIT = 300.0
-"""Seconds that it may take for all of them."""
+"""Seconds that Flower has to read all events."""
 
 PAUSE = 0.1
-"""Seconds between two looks at the drain, at Redis and at Flower."""
+"""Seconds between two polls of the drain, Redis and Flower."""
 
 SEEN = re.compile(
     r'^flower_events_total\{(?=[^}]*task="orders\.expire")[^}]*type="task-succeeded"[^}]*\} (\S+)', re.MULTILINE
 )
-"""How many tasks Flower has counted as done, worker by worker."""
+"""Matches the number of tasks that Flower has counted as done, for each worker."""
 
 CUT = "overcoming of output buffer limits"
-"""What Redis logs when it closes a connection whose client does not read what it is sent."""
+"""What Redis logs when it closes a connection because the client reads too slowly."""
 
 
 @dataclass
 class _Flower:
-    """Flower's process, and what was seen of it."""
+    """Flower's process, and what was measured of it."""
 
     pid: int
     url: str
     idle_cpu: float = 0.0
-    """CPU seconds of its start."""
+    """CPU seconds that its start used."""
     rss: int = 0
 
     def look(self) -> None:
-        """Note its memory."""
+        """Record its memory."""
         with suppress(psutil.NoSuchProcess):
             self.rss = max(self.rss, psutil.Process(self.pid).memory_info().rss)
 
     def seen(self) -> int:
-        """Return how many expiries it has counted."""
-        with urlopen(f"{self.url}/metrics", timeout=60) as answer:  # noqa: S310 - on loopback, and ours
+        """Return how many expiries Flower has counted."""
+        with urlopen(f"{self.url}/metrics", timeout=60) as answer:  # noqa: S310 - our own server, on loopback
             return round(sum(map(float, SEEN.findall(answer.read().decode()))))
 
 
 def steps(_: Lab) -> int:
-    """Return that there are two: without Flower, and with it."""
+    """Return 2: without Flower and with it."""
     return 2
 
 
@@ -122,7 +122,7 @@ def _round(lab: Lab, orders: int, *, attached: bool) -> dict[str, Any]:
         with _flower(bench) if attached else _none() as flower:
             with FLOOD.run(bench):
                 omem = _watch(table, client, flower)
-                # The workers go on until Flower has all: what they still hold of events they send within 50 ms.
+                # The workers run until Flower has everything: they send buffered events within 50 ms.
                 caught_up = _catch_up(flower, client, orders) if flower else {}
             peak = client.info("memory")["used_memory_peak"]
         audit = table.audit()
@@ -167,7 +167,7 @@ def _none() -> Iterator[None]:
 
 
 def _watch(table: OrdersTable, client: Redis, flower: _Flower | None) -> int:
-    """Wait until no order is pending; return the bytes that Redis held for a subscriber, at their peak."""
+    """Wait until no order is pending; return the most bytes that Redis buffered for a subscriber."""
     give_up, omem = time.monotonic() + DRAIN_LIMIT, 0
     while table.first_pending() is not None and time.monotonic() < give_up:
         omem = max(omem, _held(client))
@@ -178,7 +178,7 @@ def _watch(table: OrdersTable, client: Redis, flower: _Flower | None) -> int:
 
 
 def _catch_up(flower: _Flower, client: Redis, orders: int) -> dict[str, float]:
-    """Wait until Flower has counted all tasks, or counts no more; return its lag, memory and CPU time."""
+    """Wait until Flower has counted all tasks or stops counting; return its lag, memory and CPU time."""
     began = changed = time.monotonic()
     seen = omem = 0
     while seen < orders and time.monotonic() < min(changed + PATIENCE, began + CATCH_UP_LIMIT):

@@ -1,7 +1,7 @@
-"""Growth: what a claim and an empty sweep cost when ever more orders are pending.
+"""Growth: the cost of a claim and of an empty sweep as the number of pending orders grows.
 
-Redis's own time is from its slow log, which is told to log everything: the microseconds of each command of the
-client, those that a script runs within included. From outside, the client's clock says how long a caller waits.
+Redis's own time comes from its slow log, which is set to log every command: its microseconds for each command of the
+client, including the commands that a script calls. The time that a caller waits is measured with the client's clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PENDING = (10_000, 1_000_000, 10_000_000)
 QUICK_PENDING = (10_000, 100_000, 1_000_000)
 
 CALLS = 50
-"""Of which the median is told."""
+"""Number of calls; the result is their median."""
 
 FILL = """
 local pairs = {}
@@ -35,18 +35,18 @@ for id = ARGV[1], ARGV[2] do
   end
 end
 """
-"""Adds ids from ARGV[1] to ARGV[2], due from ARGV[3] on, one each millisecond."""
+"""Adds the ids from ARGV[1] to ARGV[2], due from ARGV[3] on, one millisecond apart."""
 
 
 class Nowhere:
-    """A publisher without a queue: what is measured is the schedule."""
+    """A publisher without a queue, so that only the schedule is measured."""
 
     def backlog(self) -> int:
-        """Return that nothing waits."""
+        """Return 0: nothing waits."""
         return 0
 
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
-        """Send nothing: nothing is due."""
+        """Fail: nothing is due, so nothing may be sent."""
         raise AssertionError(dispatches)
 
 
@@ -55,12 +55,12 @@ def _pending(lab: Lab) -> tuple[int, ...]:
 
 
 def steps(lab: Lab) -> int:
-    """Return how many sizes there are."""
+    """Return the number of sizes."""
     return len(_pending(lab))
 
 
 def run(lab: Lab) -> Sequence[Result]:
-    """Fill one Redis further and further, and measure in between."""
+    """Fill one Redis step by step, and measure after each step."""
     data, filled = [], 0
     with lab.servers.redis("--slowlog-max-len", "100") as server, Redis.from_url(server.url) as redis:
         for pending in _pending(lab):
@@ -87,13 +87,13 @@ def run(lab: Lab) -> Sequence[Result]:
 
 
 def _fill(redis: Redis, filled: int, pending: int) -> None:
-    """Add orders that fall due in a day, so that there are *pending*."""
+    """Add orders that are due in a day, until *pending* orders are pending."""
     script = redis.register_script(FILL)
     redis.config_set("slowlog-log-slower-than", -1)
     due = time.time() + 86400
     for first in range(filled + 1, pending + 1, 100_000):
         script(keys=["orders"], args=[first, min(first + 99_999, pending), due])
-    time.sleep(2.0)  # the hash table is moved, and the append-only file is written
+    time.sleep(2.0)  # until the hash table is resized and the append-only file is written
     redis.config_set("slowlog-log-slower-than", 0)
 
 
@@ -113,10 +113,10 @@ def _measure(redis: Redis, url: str) -> dict[str, float]:
 
 
 def _calls(redis: Redis, call: Callable[[], object], *, before: Callable[[], object]) -> tuple[float, float, float]:
-    """Return Redis's milliseconds of a call, the median and p99, and the median of what the caller waited."""
+    """Return Redis's milliseconds per call, median and p99, and the median milliseconds that the caller waited."""
     within, waited = [], []
     before()
-    call()  # loads the script
+    call()  # to load the script
     for _ in range(CALLS):
         before()
         redis.slowlog_reset()

@@ -1,4 +1,4 @@
-"""Idle: what a minute costs in which nothing falls due, with a million orders pending."""
+"""Idle: the cost of a minute in which nothing falls due, with a million pending orders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PENDING, QUICK_PENDING = 1_000_000, 100_000
 SECONDS, QUICK_SECONDS = 60.0, 10.0
 
 SETTLE = 6.0
-"""Seconds until worker and beat have started, and have swept once."""
+"""Seconds until worker and beat have started and have swept once."""
 
 AHEAD = 7200.0
 """Seconds to the first deadline."""
@@ -33,12 +33,12 @@ JOIN pg_database ON pg_database.oid = statements.dbid WHERE datname = %s ORDER B
 
 
 def steps(_: Lab) -> int:
-    """Return that there is one."""
+    """Return 1."""
     return 1
 
 
 def run(lab: Lab) -> Sequence[Result]:
-    """Wait, and look at what was used."""
+    """Wait, and measure CPU time and statements."""
     pending = QUICK_PENDING if lab.quick else PENDING
     seconds = QUICK_SECONDS if lab.quick else SECONDS
     lab.step(f"idle: {seconds:g} s with {pending:,} pending")
@@ -46,7 +46,7 @@ def run(lab: Lab) -> Sequence[Result]:
         lab.servers.database() as database_url,
         lab.servers.redis() as redis,
         lab.servers.workplace() as folder,
-        # Another database, so that this connection's statements are not counted.
+        # Connected to another database, so that its statements are not counted.
         psycopg.connect(lab.servers.postgres_uri, autocommit=True) as observer,
     ):
         bench = Bench(redis.url, database_url, folder, Path(sys.executable))

@@ -1,8 +1,8 @@
 """Lateness: how long after its deadline the expiry of an order is committed, with a sweep every 10 s.
 
-Orders fall due one after another, or all at the very same moment, as those do whose deadlines are rounded. All are
-scheduled before the processes start, long before they are due, as orders are that have half an hour to be paid. Both
-instants are the database's.
+Orders fall due one after another, or all at the same time, as orders with rounded deadlines do. All are scheduled
+before the processes start, well before they are due, like orders that have half an hour to be paid. The deadline and
+the time of the commit are both from the database's clock.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Load:
 
     name: str
     orders: int
-    """How many; of a rate, those of a second."""
+    """Number of orders; for a rate, orders per second."""
     is_rate: bool
 
     def total(self, seconds: float) -> int:
-        """Return how many there are, if they fall due for so many seconds."""
+        """Return how many orders fall due in this many seconds."""
         return round(self.orders * seconds) if self.is_rate else self.orders
 
     @property
@@ -47,28 +47,28 @@ LOADS = (
 )
 
 LEAD = 10.0
-"""Seconds from placing the orders to the first deadline: the processes have started by then, and a sweep was made."""
+"""Seconds from placing the orders to the first deadline. By then the processes have started and swept once."""
 
 WARM_UP = 20
-"""Orders that are due 4 s before, and do not count: the first that workers expire after their start take longer."""
+"""Orders that are due 4 s before the others, and do not count: the first orders after a worker's start take longer."""
 
 SECONDS, QUICK_SECONDS = 15.0, 5.0
-"""For which orders fall due; the first is longer than a sweep interval, so that a sweep comes amidst them."""
+"""Seconds in which orders fall due. The first is longer than a sweep interval, so it contains a sweep."""
 
 PATIENCE = 12.0
-"""Seconds to wait after the last deadline: what one sweep misses the next one finds."""
+"""Seconds to wait after the last deadline: the next sweep finds what one sweep missed."""
 
 ROUNDS = 2
-"""At most."""
+"""The maximum number of rounds."""
 
 
 def steps(lab: Lab) -> int:
-    """Return how many rounds there will be."""
+    """Return the number of rounds."""
     return len(LOADS) * min(lab.rounds, ROUNDS)
 
 
 def run(lab: Lab) -> Sequence[Result]:
-    """Let orders fall due."""
+    """Let orders fall due, and measure how late they expire."""
     data = []
     for load in LOADS:
         for number in range(min(lab.rounds, ROUNDS)):

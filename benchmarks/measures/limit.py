@@ -1,4 +1,4 @@
-"""The limit: what the parts of a drain can do by themselves on this machine, with nothing of Celery between them."""
+"""The limit: how fast the parts of a drain are by themselves on this machine, without Celery between them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Updates:
 
     @property
     def name(self) -> str:
-        """With its connections."""
+        """The name, with the number of connections."""
         return f"UPDATE of 500 ids, {self.connections} connection{'s'[: self.connections > 1]}"
 
     def fill(self, bench: Bench, orders: int) -> None:
-        """Do nothing: it knows the ids."""
+        """Do nothing: the processes know the ids."""
 
     @contextmanager
     def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
@@ -56,7 +56,7 @@ class Loop:
 
     @property
     def name(self) -> str:
-        """With its connections."""
+        """The name, with the number of connections."""
         return f"claim, UPDATE, ZREM in one loop, {self.connections} connection{'s'[: self.connections > 1]}"
 
     def fill(self, bench: Bench, orders: int) -> None:
@@ -76,12 +76,12 @@ def _limits(lab: Lab) -> tuple[Updates | Loop, ...]:
 
 
 def steps(lab: Lab) -> int:
-    """Return how many rounds there will be."""
+    """Return the number of rounds."""
     return lab.rounds * (1 + len(_limits(lab)))
 
 
 def run(lab: Lab) -> Sequence[Result]:
-    """Measure the claims, then drain with each."""
+    """Measure bare claims, then a drain with each limit."""
     orders = QUICK_ORDERS if lab.quick else ORDERS
     rates, rounds = [], []
     for number in range(lab.rounds):
@@ -107,7 +107,7 @@ def run(lab: Lab) -> Sequence[Result]:
 
 
 def _claims(lab: Lab, orders: int) -> float:
-    """Return how many ids a second are claimed."""
+    """Return the number of ids claimed per second."""
     with lab.servers.redis() as server, Redis.from_url(server.url) as redis:
         for first in range(1, orders + 1, 1000):
             redis.zadd("orders", {str(order_id): 1e9 + order_id for order_id in range(first, first + 1000)})

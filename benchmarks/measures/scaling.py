@@ -1,4 +1,4 @@
-"""Scaling: the drain by this project with one to four workers, each a process; and with batches of other sizes."""
+"""Scaling: the drain of this project with one to four workers, each a process, and with other batch sizes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from benchmarks.rounds import Round, drain
 WORKERS = (1, 2, 3, 4)
 QUICK_WORKERS = (1, 2)
 VARIANTS = {ONE_TASK: (20_000, 1_000), BATCHES: (100_000, 30_000)}
-"""Who is scaled, with how many orders in a thorough round and in a quick one."""
+"""The variants to scale, with their number of orders in a full round and in a quick one."""
 SIZES = (50, 100, 500)
-"""Orders in a batch."""
+"""Orders per batch."""
 
 
 def steps(lab: Lab) -> int:
-    """Return how many rounds there will be."""
+    """Return the number of rounds."""
     return len(_workers(lab)) * len(VARIANTS) + len(SIZES)
 
 
 def run(lab: Lab) -> Sequence[Result]:
-    """Drain, once with each number of workers."""
+    """Drain once with each number of workers, then once with each batch size."""
     rows, data = [], []
     for variant, orders in VARIANTS.items():
         rounds = []

@@ -1,1 +1,1 @@
-"""A model of deployments larger than one machine: a simulation that is fed with measured costs."""
+"""A model of deployments larger than one machine: a simulation from measured costs."""

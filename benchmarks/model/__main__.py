@@ -1,4 +1,4 @@
-"""``python -m benchmarks.model``: compare the model with what was measured, and print what it predicts."""
+"""``python -m benchmarks.model``: compare the model with the measurements, and print its predictions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(
     page: Annotated[Path | None, typer.Option(help="Put the tables into this page, between its marks.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw plots into this folder.")] = None,
 ) -> None:
-    """Simulate deployments from the costs that were measured: on this machine, by default those that are kept."""
+    """Simulate deployments from measured costs: those in FILES, or by default those in measured.json."""
     kept = collect(files) if files else json.loads(KEPT.read_text())
     if keep:
         KEPT.write_text(json.dumps(kept, indent=1) + "\n")
@@ -37,7 +37,7 @@ def main(
     if page:
         _put(page, results)
     if plot:
-        from benchmarks.model.plots import plot as draw  # noqa: PLC0415 - it takes its time
+        from benchmarks.model.plots import plot as draw  # noqa: PLC0415 - slow to import
 
         for file in draw(compared, predicted, plot):
             console.print(f"written: {file}")
@@ -54,7 +54,7 @@ def _print(console: Console, result: Result) -> None:
 
 
 def _put(page: Path, results: Sequence[Result]) -> None:
-    """Replace what stands between the marks of each table: ``<!-- costs: begin -->``."""
+    """Replace the text between the marks of each table: ``<!-- costs: begin -->``."""
     text = page.read_text()
     for result in results:
         begin, end = (f"<!-- {result.name}: {which} -->" for which in ("begin", "end"))

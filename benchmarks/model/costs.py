@@ -1,7 +1,7 @@
-"""What each step costs: the one table that the model is fed with, and how each figure follows from what was measured.
+"""The cost of each step: the table that the model uses, and how each figure is derived from the measurements.
 
-None is fitted to a drain. All come from parts that were measured by themselves (benchmarks/measures/costs.py); where a
-part does two things, two parts that do different numbers of them make two equations.
+No figure is fitted to a drain. All come from parts that were measured by themselves (benchmarks/measures/costs.py).
+Where a part does two things, two parts that do different numbers of them give two equations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 Part: TypeAlias = dict[str, float]
-"""What was measured of one part: CPU seconds by process, and how many orders, messages and attempts they were for."""
+"""The measurements of one part: CPU seconds by process, and the number of orders, messages and attempts."""
 
 
 def _cost(about: str, source: str) -> Any:
@@ -21,7 +21,7 @@ def _cost(about: str, source: str) -> Any:
 
 @dataclass(frozen=True)
 class Costs:
-    """CPU seconds of one core, if nothing else is said."""
+    """CPU seconds of one core, unless a cost says otherwise."""
 
     sweep_call: float = _cost("sweeper: a claim that finds nothing", "500 empty sweeps")
     sweep_order: float = _cost("sweeper: each order of a claim", "two sweeps: in batches, and with a task each")
@@ -64,7 +64,7 @@ class Costs:
 
 
 def about(name: str) -> tuple[str, str]:
-    """Return what a cost is for, and from what it was measured."""
+    """Return the step that a cost belongs to, and the measurement that it comes from."""
     (found,) = (each for each in fields(Costs) if each.name == name)
     return found.metadata["about"], found.metadata["source"]
 
@@ -159,7 +159,7 @@ def _medians(rounds: Sequence[dict[str, Any]]) -> dict[str, Part]:
 
 
 def _two(one: Part, other: Part, cpu: str, first: str, second: str) -> tuple[float, float]:
-    """Solve for the cost of two things, of which two parts did different numbers; none is below zero."""
+    """Solve for the costs of two things, from two parts that did different numbers of them; neither is below zero."""
     determinant = one[first] * other[second] - other[first] * one[second]
     of_first = (one[cpu] * other[second] - other[cpu] * one[second]) / determinant
     of_second = (one[first] * other[cpu] - other[first] * one[cpu]) / determinant
@@ -167,5 +167,5 @@ def _two(one: Part, other: Part, cpu: str, first: str, second: str) -> tuple[flo
 
 
 def _more(this: float, that: float) -> float:
-    """Return by how much one figure is above another; what the noise puts below zero is zero."""
+    """Return the difference of two figures, or zero if noise makes it negative."""
     return max(this - that, 0.0)

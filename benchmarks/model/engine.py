@@ -1,7 +1,7 @@
-"""What the model is made of: machines whose cores are shared, and processes that do one thing at a time.
+"""The building blocks of the model: machines whose cores are shared, and processes that do one thing at a time.
 
-On simpy, which brings the clock, the queue of events and the queues between processes. What it lacks is a machine with
-fewer cores than busy processes, which Linux gives to all of them in turns: processor sharing.
+They use simpy, which has the clock, the queue of events and the queues between processes. simpy has no machine with
+fewer cores than busy processes, which share the cores in turns, as on Linux: processor sharing.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any, TypeAlias
 import simpy
 
 Steps: TypeAlias = Generator[simpy.Event, Any, Any]
-"""What a simulated process waits for, one after the other."""
+"""The events that a simulated process waits for, one after the other."""
 
 
 class Machine:
-    """Cores, each of which is as fast as one of those that the costs were measured on.
+    """Cores, each as fast as a core of the machine that the costs were measured on.
 
-    Everything that runs has the same share, and no more than one core. In *virtual* time, the CPU seconds that each of
-    them has had, an end once known never moves; so a heap of ends is enough (Kleinrock, "Queueing Systems", volume 2,
-    1976, 4.4).
+    All work gets the same share of the cores, and at most one core. In *virtual* time, which is the CPU seconds that
+    each piece of work has had, the end of a piece never moves once it is known. So a heap of ends is enough (Kleinrock,
+    "Queueing Systems", volume 2, 1976, 4.4).
 
     Args:
         env: the simulation.
-        cores: how many.
-        vary: if it is given, work takes an exponential time of the given mean: what is measured are means.
+        cores: number of cores.
+        vary: if given, the time of a piece of work is exponentially distributed, with the measured cost as its mean.
     """
 
     def __init__(self, env: simpy.Environment, cores: int, vary: random.Random | None = None) -> None:
@@ -49,7 +49,7 @@ class Machine:
         return self._used
 
     def work(self, seconds: float) -> simpy.Event:
-        """Begin work of so many CPU seconds; return what happens at its end, with the seconds that it was."""
+        """Begin work of this many CPU seconds; return the event of its end, whose value is its CPU seconds."""
         if self._vary and seconds:
             seconds = self._vary.expovariate(1 / seconds)
         done = self._env.event()
@@ -60,7 +60,7 @@ class Machine:
 
     @property
     def _share(self) -> float:
-        """The part of a core that each has."""
+        """The share of a core that each piece of work gets."""
         return min(1.0, self.cores / len(self._ends)) if self._ends else 1.0
 
     def _advance(self) -> None:
@@ -70,7 +70,7 @@ class Machine:
         self._since = self._env.now
 
     def _wait(self) -> None:
-        """Wait for the next end; a timer that was set before is void."""
+        """Set a timer for the next end; earlier timers become void."""
         self._timer += 1
         if self._ends:
             left = max(self._ends[0][0] - self._virtual, 0.0) / self._share
@@ -81,17 +81,17 @@ class Machine:
         if timer.value != self._timer:
             return
         self._advance()
-        self._virtual, _, done, seconds = heapq.heappop(self._ends)  # exactly there, whatever was rounded
+        self._virtual, _, done, seconds = heapq.heappop(self._ends)  # the exact end, without rounding
         done.succeed(seconds)
         self._wait()
 
 
 class Process:
-    """What does one thing at a time, in the order of arrival: Redis, or Python, whose threads share a lock.
+    """A process that does one thing at a time, in order of arrival: Redis, or Python, whose threads share a lock.
 
     Args:
         env: the simulation.
-        machine: what it runs on.
+        machine: the machine that it runs on.
     """
 
     def __init__(self, env: simpy.Environment, machine: Machine) -> None:
@@ -101,7 +101,7 @@ class Process:
         """CPU seconds so far."""
 
     def work(self, seconds: float) -> Steps:
-        """Wait for its turn, and for a core; then work for so many CPU seconds."""
+        """Wait for the process and for a core, then work for this many CPU seconds."""
         with self._turn.request() as turn:
             yield turn
             worked = yield self._machine.work(seconds)

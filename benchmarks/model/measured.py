@@ -1,7 +1,7 @@
-"""What was measured, as the model takes it: the costs, and the drains that it is to reproduce.
+"""The measurements that the model uses: the costs, and the drains that it should reproduce.
 
-It is read from the files that ``python -m benchmarks --json`` writes, and kept in ``measured.json`` beside this module,
-so that the page can be made again without measuring.
+They are read from the files that ``python -m benchmarks --json`` writes, and kept in ``measured.json`` beside this
+module, so that the page can be made again without measuring.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.model.system import Deployment
 from benchmarks.ours import BATCHES, OURS
 
 KEPT = Path(__file__).with_name("measured.json")
-"""What the page is made from."""
+"""The measurements that the page is made from."""
 
 DRAINS = ("scaling", "batch_size", "drain")
 """The measurements whose rounds are drains, in the order of the table."""
@@ -26,36 +26,36 @@ DRAINS = ("scaling", "batch_size", "drain")
 
 @dataclass(frozen=True)
 class Drain:
-    """A drain that was measured, in one round or in several."""
+    """A drain that was measured in one or several rounds."""
 
     name: str
     orders: int
     deployment: Deployment
-    """As it was: on how many cores, with which settings."""
+    """The deployment that was measured: cores and settings."""
     rates: tuple[float, ...]
-    """Orders a second, of each round."""
+    """Orders per second, for each round."""
     attempts: float
-    """Transactions, in the median."""
+    """Number of transactions, as the median of the rounds."""
 
     @property
     def rate(self) -> float:
-        """The median."""
+        """The median rate."""
         return statistics.median(self.rates)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the model is fed with, and what it is compared with."""
+    """The model's input, and the drains that it is compared with."""
 
     machine: dict[str, Any]
     costs: Costs
     drains: tuple[Drain, ...]
     claims: dict[int, float]
-    """Seconds of Redis for a claim of 1,000, by how many are pending."""
+    """Seconds that Redis needs for a claim of 1,000, by number of pending orders."""
 
 
 def collect(files: Iterable[Path]) -> dict[str, Any]:
-    """Return what matters of files that the benchmarks wrote; a later file's figures take the place of an earlier's."""
+    """Return what the model needs from the benchmarks' files. A later file replaces figures of an earlier one."""
     kept: dict[str, Any] = {"machine": {}, "rounds": {}}
     for file in files:
         run = json.loads(file.read_text())
@@ -72,7 +72,7 @@ def collect(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def load(kept: dict[str, Any]) -> Measured:
-    """Return what `collect` has kept as the model takes it."""
+    """Convert what `collect` returned for the model."""
     rounds = kept["rounds"]
     return Measured(
         machine=kept["machine"],
@@ -83,7 +83,7 @@ def load(kept: dict[str, Any]) -> Measured:
 
 
 def _is_ours(round_: dict[str, Any]) -> bool:
-    """Tell whether it is none of a peer's, and nothing went wrong in it."""
+    """Return whether a round is not a peer's, and nothing went wrong in it."""
     if "contender" not in round_:
         return True
     audit = round_["audit"]
@@ -92,7 +92,7 @@ def _is_ours(round_: dict[str, Any]) -> bool:
 
 
 def _short(round_: dict[str, Any]) -> dict[str, Any]:
-    """Return a round without what the model does not ask for."""
+    """Return a round with only what the model needs."""
     if "audit" not in round_:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in round_.items()}
     kept: dict[str, Any] = {
@@ -103,7 +103,7 @@ def _short(round_: dict[str, Any]) -> dict[str, Any]:
 
 
 def _drains(rounds: dict[str, list[dict[str, Any]]], *, cores: int) -> Iterator[Drain]:
-    """Put the rounds of one configuration together."""
+    """Group the rounds by configuration."""
     found: dict[str, list[dict[str, Any]]] = {}
     for measure in DRAINS:
         for round_ in rounds.get(measure, []):

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from benchmarks.model.report import Compared, Predicted
 
 COLOURS = ("#999999", "#e3a857", "#c0504d", "#9ecae1", "#4a9cb8", "#1f6f8b", "#0b3c4d")
-"""One for each line of the floods."""
+"""A colour for each line of the plot of floods."""
 PARTS = {
     "schedule": "#c0504d",
     "broker": "#e3a857",
@@ -27,15 +27,15 @@ PARTS = {
 
 
 def plot(compared: Sequence[Compared], predicted: Predicted, folder: Path) -> list[Path]:
-    """Draw; return the files.
+    """Draw the plots; return the files.
 
     Args:
-        compared: what was measured, and what the model says of it.
-        predicted: what the model says of the rest.
-        folder: where the files are put; made if it is missing.
+        compared: the measured drains, and the model's results for them.
+        predicted: the predictions of the model.
+        folder: where to put the files; it is created if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    mpl.rcParams["svg.hashsalt"] = "model"  # so that the same figures make the same file
+    mpl.rcParams["svg.hashsalt"] = "model"  # so that equal figures give equal files
     files = []
     for name, figure in (
         ("compared", _compared(compared)),
@@ -49,7 +49,7 @@ def plot(compared: Sequence[Compared], predicted: Predicted, folder: Path) -> li
 
 
 def _compared(compared: Sequence[Compared]) -> Figure:
-    """Draw each drain as a point: measured to the right, modelled upwards."""
+    """Draw each drain as a point, with the measured rate on the x axis and the modelled rate on the y axis."""
     figure, axis = plt.subplots(figsize=(6.5, 6), layout="constrained")
     measured = [each.drain.rate for each in compared]
     ends = [min(measured) * 0.7, max(measured) * 1.4]
@@ -65,7 +65,7 @@ def _compared(compared: Sequence[Compared]) -> Figure:
 
 
 def _floods(predicted: Predicted) -> Figure:
-    """Draw how fast a flood is drained, by workers."""
+    """Draw how fast a flood is drained, by number of workers."""
     figure, axis = plt.subplots(figsize=(11, 5.5), layout="constrained")
     for (name, found), colour in zip(predicted.floods.items(), COLOURS, strict=True):
         style = "--" if name.startswith("a task") else "-"

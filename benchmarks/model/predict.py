@@ -1,7 +1,7 @@
-"""What the model says of deployments that are larger than the machine that it was fed from.
+"""The model's predictions for deployments that are larger than the machine that was measured.
 
-Floods are simulated. What a steady stream takes is added up, by the utilisation law: a part is busy for the product of
-the orders that come in a second and of what it spends on each.
+Floods are simulated. The needs of a steady stream are calculated by the utilisation law: how busy a part is equals the
+number of orders per second times the seconds that the part spends on each.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ WORKERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 PENDING = (10**6, 10**7, 10**8, 10**9, 10**10)
 
 LARGE = Deployment(own_broker=True, database_cores=32, round_trip=0.0002, commit_wait=0.001, wal_bandwidth=500e6)
-"""What is assumed: machines of their own, 0.2 ms apart, each process on a core as fast as those measured; PostgreSQL
-with 32 of them and a disk that takes 500 MB/s and 1 ms for a commit."""
+"""The assumed deployment: separate machines, 0.2 ms apart, each process on a core as fast as those measured; PostgreSQL
+with 32 such cores, and a disk that writes 500 MB/s and needs 1 ms for a commit."""
 
 FLOODS: Mapping[str, Deployment] = {
     "a task for each order": replace(LARGE, batch_size=1),
@@ -32,19 +32,19 @@ FLOODS: Mapping[str, Deployment] = {
 }
 
 TIMEOUT = 1800.0
-"""Seconds that an order may stay unpaid. So many are pending as fall due in them."""
+"""Seconds that an order may stay unpaid. As many orders are pending as fall due in this time."""
 FULL = 0.7
-"""How busy a part may be: above, its queue grows fast."""
+"""How busy a part may be. Above this, its queue grows fast."""
 SHARD_BYTES = 16e9
-"""Of a Redis with 32 GB: the other half is for what changes while the append-only file is written anew."""
+"""Memory for orders, of a Redis with 32 GB. The other half is for changes while the append-only file is rewritten."""
 ORDER_BYTES = 119
-"""Of a pending order with a UUID: benchmarks/measures/enqueue.py."""
+"""Memory of a pending order with a UUID, measured by benchmarks/measures/enqueue.py."""
 BATCH_SIZE, THRESHOLD, INTERVAL = 1000, 30_000, 10.0
 """ORDERS_BATCH_SIZE, ORDERS_BATCH_THRESHOLD, ORDERS_SWEEP_INTERVAL."""
 
 
 def flood(costs: Costs, deployment: Deployment) -> Drained:
-    """Simulate a flood that is large enough for this many workers."""
+    """Simulate a flood that is large enough for the workers of this deployment."""
     if deployment.batch_size == 1:
         return System(costs, deployment).drain(THRESHOLD)
     messages = min(max(400, 20 * deployment.workers, 40 * deployment.shards), 6_000)
@@ -53,37 +53,37 @@ def flood(costs: Costs, deployment: Deployment) -> Drained:
 
 @dataclass(frozen=True)
 class Steady:
-    """What a steady stream of expiries takes."""
+    """What a steady stream of expiries needs."""
 
     pending: int
     rate: float
-    """Orders a second that are placed, and that fall due: none is paid, which is the most work."""
+    """Orders per second that are placed and that fall due. None is paid, which is the most work."""
     shards: int
     batch: int
-    """Orders in a message."""
+    """Orders per message."""
     cores: dict[str, float]
-    """Cores that each part keeps busy, in all."""
+    """Cores that each part keeps busy, in total."""
     wal: float
-    """Bytes a second that PostgreSQL writes ahead."""
+    """Bytes of WAL that PostgreSQL writes per second."""
 
     @property
     def memory(self) -> float:
-        """Bytes of Redis."""
+        """Bytes of memory in Redis."""
         return self.pending * ORDER_BYTES
 
     def needed(self, part: str) -> int:
-        """Return how many cores a part is to have."""
+        """Return how many cores a part should have."""
         return math.ceil(self.cores[part] / FULL)
 
 
 def steady(costs: Costs, claims: Mapping[int, float], pending: int, shards: int | None = None) -> Steady:
-    """Add up what it takes; without *shards*, with as many as are needed.
+    """Calculate what a steady stream needs.
 
     Args:
-        costs: what each step costs.
-        claims: seconds of a claim of 1,000, by how many are pending.
-        pending: orders.
-        shards: over so many sorted sets.
+        costs: the cost of each step.
+        claims: seconds of a claim of 1,000, by number of pending orders.
+        pending: number of pending orders.
+        shards: number of sorted sets; None for as many as are needed.
     """
     if shards is None:
         shards = math.ceil(pending * ORDER_BYTES / SHARD_BYTES)
@@ -113,9 +113,9 @@ def steady(costs: Costs, claims: Mapping[int, float], pending: int, shards: int 
 
 
 def growth(claims: Mapping[int, float], pending: float) -> float:
-    """Return by how much dearer an order is in a sorted set of this size.
+    """Return the factor by which an order costs more in a sorted set of this size.
 
-    In the logarithm of the size, a line between two that were measured; beyond the last one, the same line.
+    The factor is interpolated linearly in the logarithm of the size, and extrapolated beyond the last measured size.
     """
     sizes: Sequence[int] = sorted(claims)
     if pending <= sizes[0]:

@@ -1,4 +1,4 @@
-"""The tables: what each step costs, the model against what was measured, and what it predicts."""
+"""The tables: the cost of each step, the model against the measurements, and its predictions."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from benchmarks.model.predict import FLOODS, FULL, PENDING, WORKERS, Steady, flo
 from benchmarks.model.system import Drained, System
 
 SEEDS = range(3)
-"""Of the simulations of a drain that was measured: as short a drain has a spread, simulated too."""
+"""Seeds for the simulations of a measured drain. So short a drain has a spread, simulated or not."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A drain that was measured, and what the model says of it."""
+    """A measured drain, and the model's results for it."""
 
     drain: Drain
     modelled: tuple[Drained, ...]
 
     @property
     def rate(self) -> float:
-        """Orders a second, the median."""
+        """The median of the simulated rates, in orders per second."""
         return statistics.median(drained.rate for drained in self.modelled)
 
     @property
     def error(self) -> float:
-        """How much the model is above what was measured, as a share of that."""
+        """How far the model is above the measured rate, as a share of the measured rate."""
         return self.rate / self.drain.rate - 1
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the model says of what was not measured."""
+    """The predictions of the model for what was not measured."""
 
     floods: dict[str, dict[int, Drained]]
     """By deployment and number of workers."""
@@ -44,7 +44,7 @@ class Predicted:
 
 
 def compare(measured: Measured) -> list[Compared]:
-    """Simulate each drain that was measured."""
+    """Simulate each measured drain."""
     return [
         Compared(
             drain,
@@ -55,7 +55,7 @@ def compare(measured: Measured) -> list[Compared]:
 
 
 def predict(measured: Measured) -> Predicted:
-    """Simulate floods, and add up steady streams."""
+    """Simulate floods, and calculate steady streams."""
     floods = {
         name: {workers: flood(measured.costs, replace(deployment, workers=workers)) for workers in WORKERS}
         for name, deployment in FLOODS.items()
@@ -65,7 +65,7 @@ def predict(measured: Measured) -> Predicted:
 
 
 def tables(measured: Measured, compared: Sequence[Compared], predicted: Predicted) -> list[Result]:
-    """Return all of them."""
+    """Return all tables."""
     return [_costs(measured.costs), _compared(compared), _floods(predicted), _steady(predicted), _parts(predicted)]
 
 
@@ -158,7 +158,7 @@ def _parts(predicted: Predicted) -> Result:
 
 
 def _rounded(figure: float) -> str:
-    """Return three digits of it: a model knows no more."""
+    """Round to three digits: the model is not more accurate."""
     digits = max(len(f"{figure:.0f}") - 3, 0)
     return f"{round(figure, -digits):,.0f}"
 

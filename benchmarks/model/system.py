@@ -1,12 +1,12 @@
-"""The system as the model has it: what each process does with orders, step by step, as the project's code does.
+"""The simulated system: what each process does with orders, step by step, as in the project's code.
 
 ::
 
     Sweeper    orders/expiry/sweep.py    claim up to 1,000, make messages, send them; wait while the queue is full
-    Worker     tasks/worker/intake.py    take messages in bulk; one attempt for all that came together (worker.py)
+    Worker     tasks/worker/intake.py    take messages in bulk; one attempt for all that arrived together (worker.py)
     attempt    orders/expiry/attempt.py  start, update and commit, settle
 
-What is left out: guards and hooks, failures, reconciling, orders that are paid meanwhile.
+The model omits guards and hooks, failures, reconcile, and orders that are paid meanwhile.
 """
 
 from __future__ import annotations
@@ -27,54 +27,54 @@ from orders.schedule.scripts import CHUNK
 
 @dataclass(frozen=True)
 class Deployment:
-    """Who runs where, with which settings."""
+    """Which processes run where, with which settings."""
 
     workers: int = 2
     shards: int = 1
-    """Sorted sets, each on a Redis of its own, with a process that sweeps it: a shard has one sweep at a time."""
+    """Sorted sets. Each has its own Redis and a process that sweeps it: a shard has one sweep at a time."""
     batch_size: int = 1000
-    """Orders in a message: ORDERS_BATCH_SIZE in a flood, else 1."""
+    """Orders per message: ORDERS_BATCH_SIZE in a flood, otherwise 1."""
     one_machine: int | None = None
-    """Cores of the machine that everything shares; None if each process has a core of its own, and PostgreSQL a
+    """Cores of the machine that everything shares; None if each process has its own core, and PostgreSQL its own
     machine."""
     database_cores: int = 32
     own_broker: bool = False
-    """Whether the broker is another Redis than the schedule's first."""
+    """Whether the broker has its own Redis. If not, it shares that of the first shard."""
     events: bool = True
     """Whether workers send Flower's events."""
     logs: bool = True
-    """Whether they log each attempt."""
+    """Whether workers log each attempt."""
     events_table: bool = False
-    """Whether each expiry writes a row of the table of events."""
+    """Whether each expiry writes a row to the table of events."""
     round_trip: float = 0.0
-    """Seconds on the network for a call and its answer."""
+    """Seconds that a call and its answer take on the network."""
     commit_wait: float | None = None
-    """Seconds that a commit waits for its disk; None: as measured."""
+    """Seconds that a commit waits for the disk; None for the measured time."""
     wal_bandwidth: float | None = None
-    """Bytes a second that PostgreSQL can write ahead; None: without limit."""
+    """Bytes of WAL that PostgreSQL can write per second; None for no limit."""
     backlog: int = 10_000
     """ORDERS_MAX_BACKLOG."""
     interval: float = 10.0
     """ORDERS_SWEEP_INTERVAL."""
     schedule_factor: float = 1.0
-    """What an order costs the schedule, over what it costs a small one: a large one fits into no cache."""
+    """Factor by which an order costs more in this schedule than in a small one, which fits into a CPU cache."""
 
 
 @dataclass(frozen=True)
 class Drained:
-    """How a simulated drain went."""
+    """The result of a simulated drain."""
 
     orders: int
     seconds: float
     rate: float
-    """Orders a second from the first commit to the last, without those of the first: as the benchmarks count."""
+    """Orders per second from the first commit to the last, without those of the first, as the benchmarks count."""
     attempts: int
     used: dict[str, float]
-    """What share of the time was each part busy, from the first commit to the last; of several, the busiest."""
+    """The share of the time from first to last commit in which each part was busy; of equal parts, the busiest one."""
 
     @property
     def bottleneck(self) -> str:
-        """The part that is busy for the longest time."""
+        """The part that was busy for the largest share of the time."""
         return max(self.used, key=lambda name: self.used[name])
 
 
@@ -83,9 +83,9 @@ class System:
     """A deployment in simulated time.
 
     Args:
-        costs: what each step costs.
-        deployment: who runs where.
-        seed: of what is random: how long each step takes.
+        costs: the cost of each step.
+        deployment: which processes run where.
+        seed: the seed for the random durations of the steps.
     """
 
     costs: Costs
@@ -93,11 +93,11 @@ class System:
     seed: int = 1
     env: simpy.Environment = field(default_factory=simpy.Environment)
     commits: list[tuple[float, int]] = field(default_factory=list)
-    """When each attempt was committed, and of how many orders."""
+    """The time of each commit, and its number of orders."""
 
     def __post_init__(self) -> None:
         deployment = self.deployment
-        self._random = random.Random(self.seed)  # noqa: S311 - it decides nothing that is secret
+        self._random = random.Random(self.seed)  # noqa: S311 - not used for secrets
         self.shared = deployment.one_machine and self._machine(deployment.one_machine)
         self.database = self.shared or self._machine(deployment.database_cores)
         self._wal = Process(self.env, Machine(self.env, 1))
@@ -125,7 +125,7 @@ class System:
         return self._drained(orders)
 
     def call(self, server: Process, seconds: float) -> Steps:
-        """Send something to a server, have it work, and wait for the answer."""
+        """Send a request to a server, which works on it, and wait for the answer."""
         if self.deployment.round_trip:
             yield self.env.timeout(self.deployment.round_trip)
         yield from server.work(seconds)
@@ -148,7 +148,7 @@ class System:
         self._left -= orders
 
     def settled(self) -> None:
-        """Note that an attempt has ended."""
+        """Record that an attempt has ended."""
         if not self._left and not self._done.triggered:
             self._done.succeed()
 
@@ -159,7 +159,7 @@ class System:
         return Process(self.env, self.shared or self._machine(1))
 
     def _sweeps(self, sweeper: Process, shard: int) -> Steps:
-        """Sweep a shard at once, and then when beat says so, once in each interval, until nothing is due."""
+        """Sweep a shard at once, and then once per interval, as beat does, until nothing is due."""
         beat = 0.0
         while self._due[shard]:
             beat += self.deployment.interval
@@ -168,7 +168,7 @@ class System:
                 yield self.env.timeout(beat - self.env.now)
 
     def _sweep(self, sweeper: Process, shard: int, *, until: float) -> Steps:
-        """Claim and send; while the queue is full, wait for room as long as workers make some."""
+        """Claim and send. While the queue is full, wait for room, as long as workers make progress."""
         backlog, seen, since = self.deployment.backlog, sys.maxsize, self.env.now
         enough = min(CHUNK, backlog // 2)
         while self._due[shard] and self.env.now < until:
@@ -185,7 +185,7 @@ class System:
                 yield self.env.timeout(PAUSE)
 
     def _claim(self, sweeper: Process, shard: int, orders: int) -> Steps:
-        """Claim so many orders, and send them to the workers."""
+        """Claim this many orders, and send them to the workers."""
         costs, deployment, schedule = self.costs, self.deployment, self.schedules[shard]
         self._due[shard] -= orders
         yield from self.call(schedule, costs.claim_call + orders * costs.claim_order * deployment.schedule_factor)

@@ -1,6 +1,6 @@
-"""A worker as the model has it: an event loop that takes messages in bulk, and attempts for what came together.
+"""A simulated worker: an event loop that takes messages in bulk, and one attempt for those that arrived together.
 
-As in tasks/worker/intake.py and group.py. What is left out: messages that are due later, and orders that were tried
+It works as in tasks/worker/intake.py and group.py. It omits messages that are due later, and orders that were tried
 before.
 """
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from benchmarks.model.system import System
 
 LANES, FEW, LONG = 4, 32, 0.5
-"""As in tasks/worker/intake.py, which is not imported: Celery would read its settings."""
+"""The same as in tasks/worker/intake.py, which is not imported because Celery would read its settings."""
 
 
 class Message(NamedTuple):
-    """Orders that one message names."""
+    """The orders in one message."""
 
     orders: int
     lease: int
-    """The claim that they are of."""
+    """The lease under which they were claimed."""
     schedule: Process
-    """The shard that they are in."""
+    """The shard that contains them."""
 
 
 class Worker:
-    """One process: an event loop, and a thread for each attempt that is under way. It has one lock, as Python has."""
+    """One process: an event loop, and a thread for each attempt that is running. They share one lock, as in Python."""
 
     def __init__(self, system: System, process: Process) -> None:
         self._system, self._process, self._env = system, process, system.env
@@ -42,7 +42,7 @@ class Worker:
         self._env.process(self._take())
 
     def _take(self) -> Steps:
-        """Take messages: one when it comes, and with it as many more as the next attempt may be for."""
+        """Wait for a message; take it, and as many more as the next attempt may have."""
         costs, system = self._system.costs, self._system
         popped = costs.pop_message + costs.events_message * system.deployment.events
         while True:
@@ -57,7 +57,7 @@ class Worker:
             self._flush()
 
     def _flush(self) -> None:
-        """Begin as many attempts as may be under way."""
+        """Start as many attempts as may run at the same time."""
         while self._waiting and self._under_way < LANES:
             self._under_way += 1
             self._env.process(self._run(self._next()))
@@ -65,7 +65,7 @@ class Worker:
         self._has_room = self._env.event()
 
     def _next(self) -> Sequence[Message]:
-        """Return the messages of the next attempt: those of a lease; a batch alone."""
+        """Return the messages of the next attempt: those with the same lease, or one batch."""
         messages = [self._waiting.popleft()]
         (orders, lease, _) = messages[0]
         while orders == 1 and len(messages) < self._most and self._waiting and self._waiting[0].lease == lease:
@@ -86,7 +86,7 @@ class Worker:
         self._flush()
 
     def _attempt(self, orders: int, schedule: Process) -> Steps:
-        """Start, update, settle. What it costs the worker is spread evenly around the three calls."""
+        """Start, update, settle. The cost for the worker is spread evenly before, between and after the three calls."""
         system, costs = self._system, self._system.costs
         each = costs.worker_order + costs.worker_event * system.deployment.events_table
         mine = (costs.worker_call + orders * each) / 4

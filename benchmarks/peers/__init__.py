@@ -11,7 +11,7 @@ __all__ = ["PEERS", "NotInstalled"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the roster only where it is asked for: a peer's own environment has nothing of this project's."""
+    """Import the roster on demand: a peer's own environment does not have this project's dependencies."""
     if name == "PEERS":
         from benchmarks.peers import roster  # noqa: PLC0415
 

@@ -21,24 +21,24 @@ def _configure(scheduler: BaseScheduler) -> None:
     scheduler.configure(
         jobstores={"default": RedisJobStore(connection_pool=ConnectionPool.from_url(os.environ[REDIS_URL]))},
         executors={"default": ThreadPoolExecutor(THREADS)},
-        job_defaults={"misfire_grace_time": None},  # however late it is
+        job_defaults={"misfire_grace_time": None},  # run a job however late it is
         timezone=UTC,
     )
 
 
 def fill(orders: int) -> None:
-    """Add one job per order to the store, to be run at its deadline, which is now."""
+    """Add one job per order to the store, due at its deadline, which is now."""
     scheduler = BackgroundScheduler()
     _configure(scheduler)
     scheduler.start(paused=True)
     deadline = datetime.now(UTC)
     for order_id in range(1, orders + 1):
         scheduler.add_job("benchmarks.peers.job:expire", "date", run_date=deadline, args=(order_id,))
-    # No shutdown: it ends the pause, and what is due is then taken from the store by an executor that has ended.
+    # No shutdown: it would end the pause, and hand due jobs from the store to an executor that has stopped.
 
 
 def serve() -> None:
-    """Run the jobs that are due."""
+    """Run due jobs."""
     scheduler = BlockingScheduler()
     _configure(scheduler)
     scheduler.start()

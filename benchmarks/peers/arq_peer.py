@@ -1,4 +1,4 @@
-"""Arq: its worker's settings. Runs in an environment of its own, without this project's dependencies."""
+"""Arq: its worker's settings. It runs in its own environment, without this project's dependencies."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _redis = RedisSettings.from_dsn(os.environ[REDIS_URL])
 _threads = ThreadPoolExecutor(THREADS)
 
 QUIET = {"version": 1, "disable_existing_loggers": False, "loggers": {"arq": {"level": "WARNING"}}}
-"""No line for each job in the log."""
+"""Write no log line per job."""
 
 
 async def expire_order(_context: dict[str, Any], order_id: int) -> None:
-    """Expire an order in a thread, as blocking code has to be run."""
+    """Expire an order in a thread, because the code blocks."""
     await asyncio.get_running_loop().run_in_executor(_threads, expire, order_id)
 
 
 class WorkerSettings:
-    """What ``arq benchmarks.peers.arq_peer.WorkerSettings`` runs."""
+    """The settings of ``arq benchmarks.peers.arq_peer.WorkerSettings``."""
 
     functions = (func(expire_order),)
     redis_settings = _redis

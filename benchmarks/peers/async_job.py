@@ -1,4 +1,4 @@
-"""The job for peers whose jobs are coroutines: the same statement in a transaction of its own, through SQLAlchemy."""
+"""The job for peers whose jobs are coroutines: the same statement in a transaction per order, through SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EXPIRE = sa.text(EXPIRE)
 
 
 async def expire(order_id: int) -> None:
-    """Expire an order that is still pending and due, in a transaction of its own."""
+    """Expire an order if it is still pending and due, in its own transaction."""
     async with _engine().begin() as connection:
         await connection.execute(_EXPIRE, {"id": order_id})
 

@@ -1,4 +1,4 @@
-"""BullMQ, which runs on Node.js: its worker and what fills its queue are in the folder ``bullmq`` beside this."""
+"""BullMQ, which runs on Node.js. Its worker and the script that fills its queue are in the folder ``bullmq``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmarks.peers.peer import environment
 from benchmarks.processes import start, stopped_at_end
 
 FOLDER = Path(__file__).with_name("bullmq")
-"""Where ``npm ci --prefix`` puts the packages, into ``node_modules``, and Node.js finds them."""
+"""``npm ci --prefix`` installs the packages into ``node_modules`` in this folder, where Node.js finds them."""
 
 PROCESSES = 2
 CONCURRENCY = 100
-"""Jobs at a time in a process."""
+"""Jobs that a process runs at a time."""
 
 CONNECTIONS = 20
-"""Of a process to the database, which allows 100 in all."""
+"""Connections of a process to the database, which allows 100 in total."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class BullMQ:
 
     @property
     def version(self) -> str:
-        """Of the package.
+        """The version of the package.
 
         Raises:
             NotInstalled: Node.js or the package is missing.
@@ -51,11 +51,11 @@ class BullMQ:
         return f"{_version()}, Node.js {_output(_node(), '--version')}"
 
     def fill(self, bench: Bench, orders: int) -> None:
-        """Add one job for each of the ids 1 to *orders*; nothing runs yet.
+        """Add one job for each of the ids 1 to *orders*. Nothing runs yet.
 
         Raises:
             NotInstalled: Node.js or the package is missing.
-            RuntimeError: it failed; with the end of its log.
+            RuntimeError: it failed. The message has the end of its log.
         """
         log = bench.folder / "bullmq-fill.log"
         filling = self._start(bench, log, "fill.mjs", orders)
@@ -65,7 +65,7 @@ class BullMQ:
 
     @contextmanager
     def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-        """Run a worker for each core; stop them at the end.
+        """Start a worker for each core; stop them at the end.
 
         Raises:
             NotInstalled: Node.js or the package is missing.
@@ -98,4 +98,4 @@ def _node() -> str:
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - ours
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - fixed

@@ -1,4 +1,4 @@
-"""Celery alone, with a delayed task per order: its app and its task."""
+"""Celery without this project, with a delayed task per order: its app and its task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ task = app.task(expire)
 
 
 def fill(orders: int) -> None:
-    """Send one task per order, to be run at its deadline, which is now."""
+    """Send one task per order, due at its deadline, which is now."""
     deadline = datetime.now(UTC)
     with app.producer_or_acquire() as producer:
         for order_id in range(1, orders + 1):

@@ -1,4 +1,4 @@
-"""Fill a peer's queue in a process of its own: ``python -m benchmarks.peers.fill huey_peer 20000``."""
+"""Fill a peer's queue in its own process: ``python -m benchmarks.peers.fill huey_peer 20000``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def main(peer: str, orders: str) -> None:
-    """Have the module of a peer put one job for each of the ids 1 to *orders* into its queue."""
+    """Call ``fill`` of a peer's module, which queues one job for each of the ids 1 to *orders*."""
     importlib.import_module(f"benchmarks.peers.{peer}").fill(int(orders))
 
 

@@ -1,4 +1,4 @@
-"""The job that every peer runs, once for each order; imports nothing that is not in every peer's environment."""
+"""The job that every peer runs once for each order. It imports only what every peer's environment has."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from benchmarks.contender import EXPIRE
 
 REDIS_URL = "ORDERS_BENCH_REDIS_URL"
-"""The environment variable with the Redis that a peer may use."""
+"""The environment variable with the URL of the Redis that a peer may use."""
 
 DATABASE_URL = "ORDERS_BENCH_DATABASE_URL"
-"""The environment variable with the database that has the orders, as SQLAlchemy writes it."""
+"""The environment variable with the URL of the orders' database, for SQLAlchemy."""
 
 POOL_SIZE = 32
-"""Connections that a process keeps: one for each of its threads, so that none waits and none connects again."""
+"""Connections that a process keeps: one for each thread, so that none waits or reconnects."""
 
 _EXPIRE = sa.text(EXPIRE)
 _lock = threading.Lock()
@@ -24,17 +24,17 @@ _engines: dict[int, sa.Engine] = {}
 
 
 class NotInstalled(Exception):
-    """A peer cannot take part: its package, or the Python that has it, is missing."""
+    """A peer cannot take part, because its package or the Python that has it is missing."""
 
 
 def expire(order_id: int) -> None:
-    """Expire an order that is still pending and due, in a transaction of its own."""
+    """Expire an order if it is still pending and due, in its own transaction."""
     with _engine().begin() as connection:
         connection.execute(_EXPIRE, {"id": order_id})
 
 
 def _engine() -> sa.Engine:
-    """Return the engine of this process: never one that its parent opened before a fork."""
+    """Return the engine of this process, never one that its parent opened before a fork."""
     process = os.getpid()
     engine = _engines.get(process)
     if engine is None:

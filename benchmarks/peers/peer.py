@@ -1,4 +1,4 @@
-"""How every peer is filled and run: in processes of its own, started as its documentation starts them."""
+"""How every peer is filled and run: in its own processes, started as its documentation says."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ class Peer:
     name: str
     package: str
     module: str
-    """Its module beside this one: what its workers import, and a function ``fill(orders)``."""
+    """Its module in this package, which its workers import, and which has a function ``fill(orders)``."""
     workers: Sequence[str]
-    """The arguments of Python, as in a shell, for each process that is started."""
+    """For each process to start, the arguments of Python, written as in a shell."""
     note: str
     shape: Shape = "one job per order"
 
     @property
     def python(self) -> Path | None:
-        """The Python that has its package, if that is not the one that runs the benchmarks."""
+        """The Python that has its package, if it is not the one that runs the benchmarks."""
         return None
 
     @property
     def version(self) -> str:
-        """Of the package.
+        """The version of the package.
 
         Raises:
-            NotInstalled: it is missing.
+            NotInstalled: the package is missing.
         """
         return self._version_in(self.python or Path(sys.executable))
 
     def fill(self, bench: Bench, orders: int) -> None:
-        """Put one job for each of the ids 1 to *orders* into the peer's queue; nothing runs yet.
+        """Queue one job for each of the ids 1 to *orders*. Nothing runs yet.
 
         Raises:
             NotInstalled: the peer's package is missing.
-            RuntimeError: it failed; with the end of its log.
+            RuntimeError: it failed. The message has the end of its log.
         """
         log = bench.folder / f"{self.module}-fill.log"
         command: list[str | Path] = [self._python_in(bench), "-m", f"{__package__}.fill", self.module, str(orders)]
@@ -59,7 +59,7 @@ class Peer:
 
     @contextmanager
     def run(self, bench: Bench) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
-        """Run the peer's workers; stop them at the end.
+        """Start the peer's workers; stop them at the end.
 
         Raises:
             NotInstalled: the peer's package is missing.
@@ -79,7 +79,7 @@ class Peer:
 
     def _version_in(self, python: Path) -> str:
         code = f"from importlib.metadata import version; print(version({self.package!r}))"
-        found = subprocess.run([python, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603 - ours
+        found = subprocess.run([python, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603 - fixed
         if found.returncode:
             raise NotInstalled(f"{self.package} is not installed for {python}")
         return found.stdout.strip()
@@ -87,10 +87,10 @@ class Peer:
 
 @dataclass(frozen=True)
 class PeerApart(Peer):
-    """A peer that cannot be installed beside the others."""
+    """A peer that cannot be installed together with the others."""
 
     environment: str = ""
-    """Its virtual environment, in the repository."""
+    """Its virtual environment, as a path in the repository."""
     variable: str = ""
     """The environment variable that names another Python for it."""
 
@@ -99,7 +99,7 @@ class PeerApart(Peer):
         """The Python that has its package.
 
         Raises:
-            NotInstalled: there is none.
+            NotInstalled: there is no such Python.
         """
         python = Path(os.environ.get(self.variable) or ROOT / self.environment / "bin" / "python")
         if not python.exists():
@@ -110,5 +110,5 @@ class PeerApart(Peer):
 
 
 def environment(bench: Bench) -> dict[str, str]:
-    """Return the variables that tell a peer's processes where they are."""
+    """Return the environment variables that give a peer's processes the URLs of the servers."""
     return {REDIS_URL: bench.redis_url, DATABASE_URL: bench.database_url, "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""PGQueuer: a worker, on the database that has the orders. ``python -m benchmarks.peers.pgqueuer_peer`` runs one."""
+"""PGQueuer: a worker in the orders' database. ``python -m benchmarks.peers.pgqueuer_peer`` runs one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.peers.job import DATABASE_URL
 
 CHUNK = 1000
 BATCH_SIZE = 50
-"""Jobs of one fetch."""
+"""Jobs per fetch."""
 
 ENTRYPOINT = "expire"
 
@@ -26,7 +26,7 @@ _url = sa.make_url(os.environ[DATABASE_URL]).set(drivername="postgresql").render
 
 
 async def serve() -> None:
-    """Run jobs until SIGTERM, on the event loop that ``pgq run`` takes."""
+    """Run jobs until SIGTERM, on the event loop that ``pgq run`` uses."""
     connection = await asyncpg.connect(_url)
     pgqueuer = PgQueuer.from_asyncpg_connection(connection)
 
@@ -52,7 +52,7 @@ async def _fill(orders: int) -> None:
     for first in range(1, orders + 1, CHUNK):
         ids = range(first, min(first + CHUNK, orders + 1))
         await queries.enqueue([ENTRYPOINT] * len(ids), [b"%d" % order_id for order_id in ids], [0] * len(ids))
-    # As autovacuum would have within a minute, and as for the other queue in this database.
+    # Autovacuum would do this within a minute. Procrastinate, which also uses the database, gets the same.
     await connection.execute("ANALYZE")
     await connection.close()
 

@@ -1,4 +1,4 @@
-"""Procrastinate: its app, on the database that has the orders, and its task."""
+"""Procrastinate: its app in the orders' database, and its task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.peers.job import DATABASE_URL, expire
 
 CHUNK = 1000
 CONNECTIONS = 9
-"""Of each worker: one for each of its concurrent jobs, and one more."""
+"""Connections of each worker: one for each concurrent job, and one more."""
 
 _url = sa.make_url(os.environ[DATABASE_URL]).set(drivername="postgresql")
 app = App(
@@ -31,5 +31,5 @@ def fill(orders: int) -> None:
             ids = range(first, min(first + CHUNK, orders + 1))
             payloads: list[dict[str, Any]] = [{"order_id": order_id} for order_id in ids]
             task.batch_defer(*payloads)
-        # As autovacuum would have within a minute: without it, the fetch of a job has a plan for an empty table.
+        # Autovacuum would do this within a minute. Without it, fetching a job uses a plan for an empty table.
         app.connector.get_sync_connector().execute_query("ANALYZE")

@@ -1,9 +1,8 @@
 """The peers, their settings, and where their own documentation recommends them.
 
-Where the documentation leaves a number open (of workers, of threads), it is the one that was fastest on 2 cores. For
-none of them is a line written to a log for each job, and none keeps results. Orders are due when they are put into a
-queue, so no queue has to delay a job; the two that run nothing but delayed jobs for this, Celery and APScheduler, are
-given the deadline, and the others are given the job.
+Where the documentation leaves the number of workers or threads open, we use the number that was fastest on 2 cores. No
+peer writes a log line per job, and none keeps results. Orders are due when they are queued, so no queue has to delay a
+job. Celery and APScheduler, whose jobs for this are always delayed, get the deadline; the others get a plain job.
 """
 
 from __future__ import annotations
@@ -149,4 +148,4 @@ VTASKS = PeerApart(
 BULLMQ = BullMQ()
 
 PEERS = (HUEY, DRAMATIQ, APSCHEDULER, CELERY, ARQ, RQ, PROCRASTINATE, PGQUEUER, VTASKS, BULLMQ)
-"""In the order in which tables list them."""
+"""The order in the tables."""

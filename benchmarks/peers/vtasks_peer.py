@@ -1,4 +1,4 @@
-"""django-vtasks: its task. Runs in an environment of its own, without this project's dependencies."""
+"""django-vtasks: its task. It runs in its own environment, without this project's dependencies."""
 
 from __future__ import annotations
 

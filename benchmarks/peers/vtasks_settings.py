@@ -1,4 +1,4 @@
-"""django-vtasks: Django's settings for it. Read in an environment of its own, without this project's dependencies."""
+"""Django's settings for django-vtasks. They are read in its own environment, without this project's dependencies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from benchmarks.peers.job import REDIS_URL
 
-SECRET_KEY = "benchmark"  # noqa: S105 - nothing is signed with it
+SECRET_KEY = "benchmark"  # noqa: S105 - it signs nothing
 INSTALLED_APPS = ["django_vtasks"]
 USE_TZ = True
 TASKS = {
@@ -16,4 +16,4 @@ TASKS = {
     }
 }
 LOGGING = {"version": 1, "disable_existing_loggers": False, "loggers": {"django_vtasks": {"level": "WARNING"}}}
-"""No line for each job in the log."""
+"""Write no log line per job."""
