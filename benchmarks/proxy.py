@@ -54,10 +54,13 @@ class End:
         """Data that the socket has not accepted yet."""
         self.has_ended = False
         """Whether the socket will send no more data."""
+        self.is_complete = False
+        """Whether it was given all data that it is to send on, though some may be in the backlog."""
         self.other: Self = self
 
     def send(self, chunk: bytes) -> bool:
         """Send a chunk; an empty one means that no more follow. Return whether the socket accepted all of it."""
+        self.is_complete = not chunk
         if self.backlog:
             self.backlog += chunk
             return False
@@ -71,10 +74,12 @@ class End:
 
     def flush(self) -> bool:
         """Send the backlog; return whether the socket accepted all of it."""
-        with suppress(OSError):
+        try:
             del self.backlog[: self._send(self.backlog)]
-            if not self.backlog and self.other.has_ended:
+            if not self.backlog and self.is_complete:
                 self.socket.shutdown(socket.SHUT_WR)
+        except OSError:  # closed by the peer, which wants no more
+            self.backlog.clear()
         return not self.backlog
 
     def _send(self, chunk: bytes | bytearray) -> int:
@@ -149,7 +154,8 @@ class Proxy:
     def _serve(self, end: End, events: int, early: float) -> None:
         if events & select.EPOLLOUT and end.flush():
             self._watch(end)
-        if events & ~select.EPOLLOUT and not end.has_ended:
+            self._close_if_over(end)
+        if events & ~select.EPOLLOUT and not end.has_ended and end.socket.fileno() >= 0:
             try:
                 chunk = end.socket.recv(CHUNK)
             except BlockingIOError:
@@ -164,10 +170,15 @@ class Proxy:
     def _deliver(self, end: End, chunk: bytes) -> None:
         if not end.send(chunk):
             self._watch(end)
-        if not chunk and end.has_ended:
-            for closed in (end, end.other):
-                self._ends.pop(closed.socket.fileno(), None)
-                closed.socket.close()
+        self._close_if_over(end)
+
+    def _close_if_over(self, end: End) -> None:
+        """Close both sockets once each has sent on all that the other one sent."""
+        both = (end, end.other)
+        if all(each.is_complete and not each.backlog for each in both):
+            for each in both:
+                self._ends.pop(each.socket.fileno(), None)
+                each.socket.close()
 
     def _watch(self, end: End) -> None:
         """Register a socket for the events that matter now: none if it has ended and has no backlog."""

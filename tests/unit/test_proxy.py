@@ -79,6 +79,18 @@ def test_much_arrives_whole_and_then_the_end(proxied: int) -> None:
     assert bytes(got) == sent
 
 
+def test_a_slow_reader_gets_all_that_was_sent(proxied: int) -> None:
+    sent = bytes(8_000_000)
+    with socket.create_connection(("127.0.0.1", proxied), timeout=10) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)  # the server has answered, and closed; what the client has not read yet waits in the proxy
+        got = 0
+        while chunk := client.recv(1 << 20):
+            got += len(chunk)
+    assert got == len(sent)
+
+
 def test_what_is_pipelined_does_not_wait_for_each_other(proxied: int) -> None:
     with socket.create_connection(("127.0.0.1", proxied), timeout=10) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
