@@ -39,7 +39,7 @@ def test_a_worker_that_takes_no_sweeps_sweeps_too_when_beat_is_dead(deployment: 
     deployment.breaks()
     deployment.place()
     deployment.finish()
-    assert "through its queue orders.expire" in deployment.log()
+    assert "sends one to its queue orders.expire" in deployment.log()
 
 
 @pytest.mark.parametrize("with_beat", [True, False], ids=["with beat", "without beat"])

@@ -58,7 +58,7 @@ def test_poison_that_kills_its_process(deployment: Deployment, size: int, pool: 
         deployment.finish(within=60)
     [(order_id, letter)] = deployment.expiry.schedule.dead()
     assert order_id == "7"
-    assert "its process was killed each time" in letter["reason"]
+    assert "the worker process died each time" in letter["reason"]
 
 
 def test_poison_that_the_database_refuses(deployment: Deployment) -> None:
