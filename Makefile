@@ -6,8 +6,8 @@ VENV ?= .venv
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $$python && exit; done)
 BIN := $(VENV)/bin
-# Test files that run in parallel: two more than there are processors, because each often waits.
-JOBS ?= $(shell python3 -c "import os; print(2 + (os.cpu_count() or 1))" 2>/dev/null || echo 4)
+# Test files that run in parallel: one more than there are processors, because each waits now and then.
+JOBS ?= $(shell python3 -c "import os; print(1 + (os.cpu_count() or 1))" 2>/dev/null || echo 3)
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
