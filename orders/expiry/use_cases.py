@@ -122,6 +122,8 @@ class OrderExpiry:
         grace = self.settings.grace
         return [(order_id, deadline.timestamp() + grace) for order_id, deadline in entries]
 
+    instants = due_at  # its name before
+
     def extend(
         self,
         order_id: OrderId,

@@ -68,6 +68,7 @@ AMONG_OTHERS = {
 MEMBERS = {
     "orders.OrderExpiry": """
         connect deadline enqueue enqueue_many extend pay check remove explain expire deliver prune reconcile close
+        entries due_at instants
     """,
     "orders.Hooks": "on_expire on_late_payment guard on_event deadline_rule",
     "orders.Settings": "of score_offset",
