@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests.faults.deployment import POOL, Deployment
-
-HOUR = 3600
 
 
 def test_two_beats_and_three_workers(deployment: Deployment) -> None:
@@ -51,6 +47,7 @@ def test_a_worker_that_takes_no_sweeps_sweeps_too_when_beat_is_dead(deployment: 
 def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat: bool, faketime: str) -> None:
     wrong = {"LD_PRELOAD": faketime, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     if with_beat:  # else the worker stands in for it, by its wrong clock
+        deployment.change(sweep_interval=4.0)  # libfaketime may hold up a worker for longer than three of a second
         deployment.beat()
     deployment.start(f"worker -c {POOL} -l INFO", **wrong)
     deployment.ready()
@@ -58,8 +55,4 @@ def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat:
     deployment.breaks()
     deployment.finish()
     assert "this host's clock is" in deployment.log()
-    silences = list(map(int, re.findall(r"NO SWEEP for (\d+) s", deployment.log())))
-    if with_beat:  # libfaketime may hold up a worker for some seconds; a wrong clock would make an hour of them
-        assert max(silences, default=0) < HOUR / 60
-    else:
-        assert silences
+    assert ("NO SWEEP" in deployment.log()) is not with_beat
