@@ -3,7 +3,7 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 COPY requirements/image.txt requirements/
 RUN python -m venv /app && /app/bin/pip install --no-cache-dir --require-hashes -r requirements/image.txt
-COPY pyproject.toml README.md LICENSE celeryconfig.py ./
+COPY pyproject.toml README.md LICENSE celeryconfig.py hatch_build.py orders_command.py ./
 COPY orders orders
 COPY tasks tasks
 RUN /app/bin/pip install --no-cache-dir --no-deps --no-build-isolation .

@@ -6,16 +6,18 @@ VENV ?= .venv
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $$python && exit; done)
 BIN := $(VENV)/bin
-# Test files that run in parallel: one more than there are processors, because each waits now and then.
-JOBS ?= $(shell python3 -c "import os; print(1 + (os.cpu_count() or 1))" 2>/dev/null || echo 3)
+CPUS := $(shell python3 -c "import os; print(os.cpu_count() or 2)" 2>/dev/null || echo 2)
+# Test files that run in parallel: two more than there are processors, because each waits now and then.
+JOBS ?= $(shell expr $(CPUS) + 2)
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(LOCK_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up shop test coverage test-quick test-faults bench model docs check audit format lock clean
+.PHONY: help demo up shop test coverage test-quick test-faults test-shops test-lowest bench model docs check audit format \
+	lock clean
 # Tests start hundreds of processes, which start a fifth faster from compiled files. This overrides the shell's setting.
-test coverage test-quick test-faults: export PYTHONDONTWRITEBYTECODE =
+test coverage test-quick test-faults test-shops test-lowest: export PYTHONDONTWRITEBYTECODE =
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -23,18 +25,18 @@ help: ## List the commands
 demo: $(BIN)/.run ## Run a demo shop for half a minute on embedded servers; ARGS="--orders 500 --seconds 60"
 	@$(BIN)/orders demo $(ARGS)
 
-up: $(BIN)/.run ## Run Redis, worker, beat and Flower until Ctrl-C
+up: $(BIN)/.run ## Run Redis, worker, beat, the operators' page and Flower until Ctrl-C
 	@$(BIN)/orders up $(ARGS)
 
 shop: $(BIN)/.dev ## Run an example shop; ARGS=django, flask or fastapi
 	@$(BIN)/python -m examples.shops.$(or $(ARGS),django)
 
 test: $(BIN)/.dev ## Run the tests; ARGS="-k sweep"
-	$(BIN)/python $(PYTEST) -m "not faults" $(ARGS)
+	$(BIN)/python $(PYTEST) -m "not faults and not shops" $(ARGS)
 
 coverage: $(BIN)/.dev ## Run the tests and report their coverage; a quarter slower
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run $(PYTEST) -m "not faults" $(ARGS)
+	$(BIN)/coverage run $(PYTEST) -m "not faults and not shops" $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
@@ -44,6 +46,20 @@ test-quick: $(BIN)/.dev ## Run the tests that need no worker and no database ser
 # Without coverage: `make coverage` covers enough without these tests, and what they break must run at full speed.
 test-faults: $(BIN)/.dev ## Test failures of processes, servers and clocks, whole deployments and races; ARGS="-k beat"
 	$(BIN)/python $(PYTEST) -m faults $(ARGS)
+
+# They install packages, each into an environment of its own.
+test-shops: $(BIN)/.dev ## Test with shop software as packaged: django-oscar, pretix; ARGS="-k oscar"
+	$(BIN)/python $(PYTEST) -m shops $(ARGS)
+
+# What depends on the packages: private parts, drivers, clients, Celery's processes, the two frameworks.
+LOWEST = tests/unit tests/canaries tests/integration/aio tests/integration/schedule tests/integration/store \
+	tests/integration/web tests/integration/cli tests/integration/test_commit.py tests/integration/test_publisher.py \
+	tests/contrib/django/test_conf.py tests/contrib/django/test_transactions.py tests/contrib/flask/test_hooks.py \
+	tests/contrib/flask/test_settings.py tests/contrib/flask/test_worker.py tests/acceptance/test_system.py
+
+test-lowest: ## Run tests on the oldest packages that pyproject.toml allows, in .venv-lowest; ARGS="tests/unit"
+	@$(MAKE) --no-print-directory VENV=$(VENV)-lowest $(VENV)-lowest/bin/.lowest
+	$(VENV)-lowest/bin/python $(PYTEST) $(or $(ARGS),$(LOWEST))
 
 bench: $(BIN)/.bench ## Measure this project and its peers; ARGS="--quick"
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -73,18 +89,23 @@ format: $(BIN)/.dev ## Format the code
 lock: ## Regenerate requirements/*.txt; LOCK_FLAGS=--upgrade
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet --require-hashes -r requirements/lock.txt
-	$(COMPILE) pyproject.toml --extra embedded --group build -o requirements/run.txt
+	$(COMPILE) pyproject.toml --extra embedded --extra web --group build -o requirements/run.txt
 	$(COMPILE) pyproject.toml --all-extras --group build --group test --group check \
 		-o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra embedded --extra postgresql --group build --group bench -o requirements/bench.txt
-	$(COMPILE) pyproject.toml --extra metrics --extra mysql --extra postgresql --group build \
+	$(COMPILE) pyproject.toml --extra metrics --extra mysql --extra postgresql --extra web --extra webhooks --group build \
 		-o requirements/image.txt
 	$(COMPILE) pyproject.toml --all-extras --group build --group check --group docs -o requirements/docs.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
+	$(COMPILE) pyproject.toml --extra django --extra postgresql --group oscar -o requirements/oscar.txt
+	$(COMPILE) pyproject.toml --extra django --group pretix -o requirements/pretix.txt
+	$(COMPILE) pyproject.toml --resolution lowest-direct --upgrade --all-extras --group build --group test \
+		-o requirements/lowest.txt
 	$(COMPILE) --group oldest -o requirements/oldest.txt
+	$(COMPILE) --no-deps --group scheduler -o requirements/scheduler.txt
 
 clean: ## Remove everything that the other commands created
-	rm -rf $(VENV) $(VENV)-lock .orders build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-lowest .orders build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/.run: requirements/run.txt pyproject.toml
 	$(call install,run)
@@ -92,6 +113,9 @@ $(BIN)/.run: requirements/run.txt pyproject.toml
 $(BIN)/.dev: requirements/dev.txt pyproject.toml
 	$(call install,dev)
 	@touch $(BIN)/.run
+
+$(BIN)/.lowest: requirements/lowest.txt pyproject.toml
+	$(call install,lowest)
 
 $(BIN)/.bench: requirements/bench.txt pyproject.toml
 	$(call install,bench)

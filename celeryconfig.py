@@ -7,10 +7,12 @@ from kombu.entity import Exchange, Queue
 
 from orders.process import process_settings
 from tasks.broker import broker
+from tasks.start_errors import in_one_line
 
-_settings = process_settings()
+with in_one_line():
+    _settings = process_settings()
+    _broker = broker(_settings)
 
-_broker = broker(_settings)
 broker_url = _broker.url
 broker_use_ssl = _broker.use_ssl or False
 broker_connection_retry_on_startup = True
@@ -38,8 +40,9 @@ elif broker_url.startswith("amqp"):
 # Sweeps have their own queue, so that a backlog of orders never delays them. Events have their own queue, so that
 # separate workers can run slow handlers.
 _exchange = Exchange("orders")
-_queues = ("orders.sweep", "orders.expire", "orders.events")
-task_queues = [Queue(name, _exchange, routing_key=name) for name in _queues]
+# With another ORDERS_KEY they have other names in the broker, so that two deployments can share it. `--queues` and the
+# routes name them by their aliases, which are the same in all deployments.
+task_queues = [Queue(name, _exchange, routing_key=name, alias=alias) for alias, name in _settings.queues.items()]
 task_routes = {
     "orders.sweep": {"queue": "orders.sweep"},
     "orders.reconcile": {"queue": "orders.sweep"},
@@ -73,31 +76,13 @@ worker_disable_rate_limits = True  # there are no rate limits
 # threads read from one connection, which the AMQP client does not support: it reads garbage or blocks forever.
 worker_enable_prefetch_count_reduction = False
 
-# Seconds after which a task of beat expires, so that tasks do not pile up while no worker runs. It is more than the
-# clocks of beat and a worker may differ by. A task that finds nothing to do takes milliseconds.
-_EXPIRES = 7200.0
+# Seconds between two runs. Workers send what beat does not (`tasks.worker.watch`).
 beat_schedule = {
-    "sweep": {
-        "task": "orders.sweep",
-        "schedule": _settings.sweep_interval,
-        "options": {"expires": _EXPIRES},
-    },
-    "reconcile": {
-        "task": "orders.reconcile",
-        "schedule": 60.0,
-        "options": {"expires": _EXPIRES},
-    },
-    "deliver": {
-        "task": "orders.deliver",
-        "schedule": _settings.events_interval,
-        "options": {"expires": _EXPIRES},
-    },
-    "prune": {
-        "task": "orders.prune",
-        "schedule": 3600.0,
-        "options": {"expires": _EXPIRES},
-    },
+    "sweep": {"task": "orders.sweep", "schedule": _settings.sweep_interval},
+    "reconcile": {"task": "orders.reconcile", "schedule": 60.0},
+    "deliver": {"task": "orders.deliver", "schedule": _settings.events_interval},
+    "prune": {"task": "orders.prune", "schedule": 3600.0},
 }
-# Keep no state across restarts: there is no schedule file, and beat sends a sweep when it starts.
-beat_scheduler = "tasks.worker.heartbeat:Scheduler"
+# Keep no state across restarts: there is no schedule file, and beat sends all but reconcile when it starts.
+beat_scheduler = "celery.beat:Scheduler"
 beat_max_loop_interval = min(_settings.sweep_interval, _settings.events_interval, 5)

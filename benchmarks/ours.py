@@ -62,7 +62,8 @@ class ThisProject:
 
     def fill(self, bench: Bench, orders: int) -> None:
         """Schedule the orders with the deadlines of their rows."""
-        settings = _settings(bench)
+        given = {name.lower(): value for name, value in self.settings}
+        settings = _settings(bench, **given)
         if self.events_table:
             with closing(SqlStore(settings)) as store:
                 store.create_outbox()
@@ -143,5 +144,5 @@ BATCHES_WITH_EVENTS_TABLE = ThisProject(
 OURS = (ONE_TASK, ONE_TASK_WITHOUT_EVENTS, ONE_TASK_QUIET, BATCHES, BATCHES_WITH_EVENTS_TABLE)
 
 
-def _settings(bench: Bench) -> Settings:
-    return Settings(redis_url=bench.redis_url, database_url=bench.database_url)
+def _settings(bench: Bench, **others: str) -> Settings:
+    return Settings(redis_url=bench.redis_url, database_url=bench.database_url, **others)

@@ -14,11 +14,18 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmarks.lab import Result
 
 OURS, OTHERS = "#1f6f8b", "#b8b8b8"
 """Colours of the bars and lines of this project, and of the others."""
+
+DARK = """<style type="text/css">
+  @media (prefers-color-scheme: dark) { :root { filter: invert(0.9) hue-rotate(180deg) } }
+ </style>
+ """
+"""White becomes almost black, and each colour stays the colour that the legend names."""
 
 
 def plot(results: Sequence[Result], folder: Path) -> list[Path]:
@@ -57,8 +64,16 @@ def _figure(
     yield list(axes[:, 0])
     for suffix in ("png", "svg"):
         files.append(path.with_suffix(f".{suffix}"))
-        figure.savefig(files[-1], dpi=150)
+        save(figure, files[-1], dpi=150)
     plt.close(figure)
+
+
+def save(figure: Figure, file: Path, **options: Any) -> None:
+    """Write a figure. An SVG is dark where its reader's pages are dark."""
+    figure.savefig(file, **options)
+    if file.suffix == ".svg":
+        head, tag, rest = file.read_text().partition("<defs>")
+        file.write_text(f"{head}{DARK}{tag}{rest}")
 
 
 def _drain(axis: Axes, result: Result) -> None:

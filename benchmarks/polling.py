@@ -5,6 +5,7 @@ Each runs until SIGTERM, as it would in production. NUMBER is its number among t
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -99,11 +100,11 @@ def loop(database_url: str, redis_url: str) -> None:
         time.sleep(3600)
 
 
-def claims(redis: Redis) -> Iterator[list[bytes]]:
+def claims(redis: Redis) -> Iterator[list[str]]:
     """Claim at most 1,000 ids at a time and yield them, until nothing is due."""
     scripts = Scripts(Settings())
     script, keys = redis.register_script(scripts.source("claim").text), scripts.keys_of("claim")
-    while found := cast("list[list[bytes]]", script(keys=keys, args=[0, 11, 120, 1000]))[2]:
+    while found := json.loads(cast("list[bytes]", script(keys=keys, args=[0, 11, 120, 1000]))[2]):
         yield found[::2]
 
 

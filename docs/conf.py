@@ -16,8 +16,6 @@ root_doc = "docs/index"
 source_suffix = {".md": "markdown"}
 include_patterns = ["*.md", "docs/**", "examples/*/README.md", "benchmarks/README.md", "deploy/**/README.md"]
 exclude_patterns = [".*", "build", "dist", "orders", "tasks", "tests", "requirements", "docs/_ext", "docs/_static"]
-# A page in a folder that no table of contents names is found by links and by the search.
-suppress_warnings = ["toc.not_included"]
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
@@ -26,7 +24,9 @@ extensions = [
     "folders",
     "names",
     "scripts",
+    "search",
     "settings",
+    "tables",
     "written",
 ]
 
@@ -53,6 +53,8 @@ html_theme = "furo"
 html_title = "order-expiry"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/icon.svg"
+html_search_scorer = str(ROOT / "docs" / "_ext" / "search.js")
 html_extra_path = ["_site"]
 html_copy_source = False
 html_show_sphinx = False

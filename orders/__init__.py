@@ -4,8 +4,24 @@ An application schedules its orders with `enqueue`, and the Celery workers of th
 package needs only Redis and a database: it imports neither Celery nor `tasks`.
 """
 
+from orders import names as _names  # noqa: F401 - first: it raises if the other name is in use
+
+# isort: split
+
 from orders import aio
-from orders.api import check, deadline, enqueue, enqueue_many, explain, extend, pay, remove
+from orders.api import (
+    cancel,
+    check,
+    deadline,
+    enqueue,
+    enqueue_many,
+    explain,
+    extend,
+    extend_many,
+    hold,
+    pay,
+    remove,
+)
 from orders.config import Settings
 from orders.errors import (
     ConfigError,
@@ -14,6 +30,7 @@ from orders.errors import (
     ExpiryFailed,
     InvalidDeadline,
     InvalidOrderId,
+    InvalidReference,
     OrdersError,
     ScheduleError,
     ScheduleUnavailable,
@@ -25,8 +42,18 @@ from orders.errors import (
 from orders.events import Event, EventKind
 from orders.expiry import Explanation, OrderExpiry
 from orders.hooks import Answer, Hooks
-from orders.process import configure, current, deadline_rule, guard, on_event, on_expire, on_late_payment
-from orders.store import Payment, PaymentVerdict, State
+from orders.pauses import pause, paused, resume
+from orders.process import (
+    condition,
+    configure,
+    current,
+    deadline_rule,
+    guard,
+    on_event,
+    on_expire,
+    on_late_payment,
+)
+from orders.store import Pause, Payment, PaymentVerdict, State
 
 __all__ = [  # noqa: RUF022 - by topic
     # What an application calls
@@ -34,12 +61,19 @@ __all__ = [  # noqa: RUF022 - by topic
     "enqueue_many",
     "deadline",
     "extend",
+    "extend_many",
+    "hold",
     "pay",
+    "cancel",
     "check",
     "remove",
     "explain",
+    "pause",
+    "resume",
+    "paused",
     "aio",
     # What these functions return
+    "Pause",
     "Payment",
     "PaymentVerdict",
     "State",
@@ -53,6 +87,7 @@ __all__ = [  # noqa: RUF022 - by topic
     "Event",
     "EventKind",
     "deadline_rule",
+    "condition",
     # Settings and instances
     "Settings",
     "configure",
@@ -63,6 +98,7 @@ __all__ = [  # noqa: RUF022 - by topic
     "OrdersError",
     "ConfigError",
     "InvalidOrderId",
+    "InvalidReference",
     "InvalidDeadline",
     "ScheduleError",
     "ScheduleUnavailable",

@@ -16,13 +16,13 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from orders import ids
+from orders import ids, pauses
 from orders.api import deadline
 from orders.expiry import Explanation, OrderExpiry
 from orders.ids import OrderId
 from orders.process import current
 from orders.schedule import NOT_REMOVED, AsyncSchedule, CommitQueue
-from orders.store import Payment, State, after_commit, awaited
+from orders.store import Pause, Payment, PaymentVerdict, State, after_commit, awaited
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -32,7 +32,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["check", "close", "deadline", "drain", "enqueue", "enqueue_many", "explain", "extend", "pay", "remove"]
+__all__ = [
+    "cancel",
+    "check",
+    "close",
+    "deadline",
+    "drain",
+    "enqueue",
+    "enqueue_many",
+    "explain",
+    "extend",
+    "hold",
+    "pause",
+    "paused",
+    "pay",
+    "remove",
+    "resume",
+]
 
 _loops: dict[tuple[asyncio.AbstractEventLoop, OrderExpiry], CommitQueue] = {}
 _changing = Lock()
@@ -117,9 +133,33 @@ async def extend(
     change = partial(expiry.store.extend, ids.parse(order_id), deadline)
     extended = await _run_sync(session, lambda sync: change(session=sync))
     if extended is not None:
-        queue = await _queue(expiry)
-        await _follow(session, partial(queue.enqueue, expiry.due_at([(extended, deadline)])))
+        await _reschedule(expiry, extended, deadline, session)
     return extended is not None
+
+
+async def hold(order_id: OrderId, seconds: float | timedelta, *, session: AsyncJoined | None = None) -> bool:
+    """Keep a pending order from expiring during a payment; see `orders.hold`, and `extend` for *session*."""
+    expiry = current()
+    if session is None:
+        return await asyncio.to_thread(expiry.hold, order_id, seconds)
+    change = partial(expiry.store.hold, ids.parse(order_id), expiry.held_until(seconds), by="hold")
+    held = await _run_sync(session, lambda sync: change(session=sync))
+    if held is not None:
+        await _reschedule(expiry, held.order_id, held.deadline, session)
+    return held is not None
+
+
+async def cancel(order_id: OrderId, *, reason: str = "cancelled", session: AsyncJoined | None = None) -> bool:
+    """Cancel an order if it is pending; see `orders.cancel`, and `extend` for *session*."""
+    expiry = current()
+    if session is None:
+        return await asyncio.to_thread(expiry.cancel, order_id, reason=reason)
+    change = partial(expiry.store.cancel, ids.parse(order_id), reason=reason)
+    cancelled = await _run_sync(session, lambda sync: change(session=sync))
+    if cancelled is not None:
+        queue = await _queue(expiry)
+        await _follow(session, partial(queue.remove, cancelled))
+    return cancelled is not None
 
 
 async def pay(order_id: OrderId, *, reference: str | None = None, session: AsyncJoined | None = None) -> Payment:
@@ -127,18 +167,19 @@ async def pay(order_id: OrderId, *, reference: str | None = None, session: Async
 
     Args:
         order_id: the order's id.
-        reference: the gateway's id of the payment.
+        reference: the gateway's id of the payment, text of 1 to 255 characters.
         session: an `AsyncSession` or `AsyncConnection` whose transaction to use. Without a session, this runs in its
             own transaction, in a thread.
     """
     expiry = current()
     if session is None:
         return await asyncio.to_thread(expiry.pay, order_id, reference=reference)
-    change = partial(expiry.store.pay, ids.parse(order_id), reference=reference)
+    change = partial(expiry.store.pay, ids.parse(order_id), reference=ids.parse_reference(reference))
     payment = await _run_sync(session, lambda sync: change(session=sync))
     if payment.is_final:
         queue = await _queue(expiry)
-        await _follow(session, partial(queue.remove, payment.order_id))
+        remove = partial(queue.remove, payment.order_id, is_paid=payment.verdict is PaymentVerdict.ACCEPTED)
+        await _follow(session, remove)
     return payment
 
 
@@ -150,6 +191,27 @@ async def check(order_id: OrderId) -> State:
 async def explain(order_id: OrderId) -> Explanation:
     """Return what is known about an order and what will happen to it next; see `orders.explain`. Runs in a thread."""
     return await asyncio.to_thread(current().explain, order_id)
+
+
+async def pause(
+    seconds: float | timedelta | None = None,
+    *,
+    until: datetime | None = None,
+    reason: str | None = None,
+    by: str | None = None,
+) -> Pause:
+    """Let nothing expire for some time; see `orders.pause`. Runs in a thread."""
+    return await asyncio.to_thread(pauses.pause, seconds, until=until, reason=reason, by=by)
+
+
+async def resume(*, extend: bool = False) -> Pause | None:
+    """End the pause; see `orders.resume`. Runs in a thread."""
+    return await asyncio.to_thread(pauses.resume, extend=extend)
+
+
+async def paused() -> Pause | None:
+    """Return the pause; see `orders.paused`. Runs in a thread."""
+    return await asyncio.to_thread(pauses.paused)
 
 
 async def drain() -> None:
@@ -174,6 +236,11 @@ async def _put(expiry: OrderExpiry, entries: Sequence[tuple[str, datetime]], ses
     elif not await _waits(session, partial(queue.enqueue, due_at)):
         with expiry.outages.forgiven([order_id for order_id, _ in entries]):
             await queue.schedule.enqueue(due_at)
+
+
+async def _reschedule(expiry: OrderExpiry, order_id: str, deadline: datetime, session: AsyncJoined) -> None:
+    queue = await _queue(expiry)
+    await _follow(session, partial(queue.enqueue, expiry.due_at([(order_id, deadline)])))
 
 
 async def _follow(session: AsyncJoined, call: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orders.expiry import Explanation
+from orders.expiry import Explanation, extend_orders
 from orders.ids import OrderId
 from orders.process import current
 from orders.store import Joined, Payment, State
@@ -59,6 +59,7 @@ def enqueue(
         InvalidOrderId: not a valid order id.
         InvalidDeadline: the deadline is not a datetime or is naive, or the timeout is negative.
         ScheduleUnavailable: *session* is None, and Redis is unreachable or did not answer in time.
+        TypeError: *context* is not a mapping, or *session* is something else.
     """
     return current().enqueue(order_id, expires_at=expires_at, timeout=timeout, context=context, session=session)
 
@@ -75,6 +76,7 @@ def enqueue_many(pairs: Iterable[tuple[OrderId, datetime | None]], *, session: J
         The number of orders.
 
     Raises:
+        TypeError: *pairs* are not pairs; nothing was scheduled.
         InvalidOrderId: one of the ids is not valid; nothing was scheduled.
         InvalidDeadline: one of the deadlines is not valid; nothing was scheduled.
         ScheduleUnavailable: *session* is None, and Redis failed. Some orders may be scheduled; it is safe to call
@@ -123,8 +125,8 @@ def pay(order_id: OrderId, *, reference: str | None = None, session: Joined | No
 
     Args:
         order_id: the order's id.
-        reference: the gateway's id of the payment. It distinguishes a customer who pays twice from a repeated
-            callback. Needs the events table.
+        reference: the gateway's id of the payment, text of 1 to 255 characters. It distinguishes a customer who pays
+            twice from a repeated callback, and is compared exactly. Needs the events table.
         session: an SQLAlchemy session or connection whose transaction to use. The schedule is updated after its
             commit. Without a session, this runs in its own transaction.
 
@@ -133,11 +135,86 @@ def pay(order_id: OrderId, *, reference: str | None = None, session: Joined | No
 
     Raises:
         InvalidOrderId: not a valid order id, or the id column cannot hold it.
+        InvalidReference: not a valid reference.
         StoreConflict: a deadlock in the transaction of *session*. Without a session, it is tried again.
         StoreError: the database failed; nothing has changed.
         Exception: a hook of the shop raised it; nothing has changed.
     """
     return current().pay(order_id, reference=reference, session=session)
+
+
+def extend_many(*, due_before: datetime, until: datetime | None = None, by: float | timedelta | None = None) -> int:
+    """Give all pending orders that are due before some time a later deadline, such as when the gateway is down.
+
+    Rows, events and schedule change in pages of 1,000, each in its own transaction. With *until*, it is safe to call
+    again, whatever has stopped it. No deadline becomes earlier.
+
+    Args:
+        due_before: an aware datetime. Orders that are overdue and not expired yet are among them.
+        until: the new deadline, an aware datetime.
+        by: instead of it, a number of seconds or a timedelta: that much more, from the deadline or, if it has passed,
+            from now. Calling again adds it again.
+
+    Returns:
+        How many orders were extended.
+
+    Raises:
+        InvalidDeadline: a time is not an aware datetime, *by* is not above 0, or both or none of them are given.
+        StoreError: the database failed. The orders of earlier pages are extended: those with the latest deadlines.
+        ScheduleUnavailable: Redis failed. The rows of the last page are changed all the same: at the old deadlines,
+            workers find the new ones.
+    """
+    return extend_orders(current(), due_before=due_before, until=until, by=by)
+
+
+def hold(order_id: OrderId, seconds: float | timedelta, *, session: Joined | None = None) -> bool:
+    """Keep a pending order from expiring while a payment is in progress: a redirect, a 3-D Secure challenge.
+
+    The deadline becomes at least *seconds* from now, in the row and, after the commit, in the schedule. It never
+    becomes earlier, so holds may overlap, and each ends by itself.
+
+    Args:
+        order_id: the order's id.
+        seconds: a number of seconds, or a timedelta.
+        session: an SQLAlchemy session or connection whose transaction to use; see `pay`.
+
+    Returns:
+        Whether the order was pending. If it was not, nothing has changed: do not begin the payment.
+
+    Raises:
+        InvalidOrderId: not a valid order id, or the id column cannot hold it.
+        InvalidDeadline: *seconds* is not a number or a timedelta, or negative.
+        StoreConflict: a deadlock in the transaction of *session*. Without a session, it is tried again.
+        StoreError: the database failed; nothing has changed.
+        ScheduleUnavailable: Redis failed after the row was changed, and *session* is None. At the old deadline, a
+            worker finds the new one in the row.
+    """
+    return current().hold(order_id, seconds, session=session)
+
+
+def cancel(order_id: OrderId, *, reason: str = "cancelled", session: Joined | None = None) -> bool:
+    """Cancel an order if it is pending, for a customer or for staff: the same kind of update as an expiry.
+
+    The status becomes the first word of ``ORDERS_CANCELLED``. The hooks of ``@orders.on_expire`` run in the same
+    transaction, and an event ``cancelled`` is recorded. Neither the guard nor the shop's condition is asked.
+
+    Args:
+        order_id: the order's id.
+        reason: why, 1 to 255 characters, for the hooks and the event.
+        session: an SQLAlchemy session or connection whose transaction to use; see `pay`.
+
+    Returns:
+        Whether the order was pending and is now cancelled. If not, nothing has changed.
+
+    Raises:
+        InvalidOrderId: not a valid order id, or the id column cannot hold it.
+        ValueError: *reason* is not a text of 1 to 255 characters.
+        SchemaError: ``ORDERS_CANCELLED`` has no word, or one that the status column cannot hold.
+        StoreConflict: a deadlock in the transaction of *session*. Without a session, it is tried again.
+        StoreError: the database failed; nothing has changed.
+        Exception: a hook of the shop raised it; nothing has changed.
+    """
+    return current().cancel(order_id, reason=reason, session=session)
 
 
 def check(order_id: OrderId) -> State:

@@ -4,7 +4,9 @@
 
     OrdersError
     ├── ConfigError            a setting is invalid, or names something that is not installed
+    │   └── WrongDatabase          the schedule in Redis belongs to the orders of another database
     ├── InvalidOrderId         also a ValueError; nothing was written
+    ├── InvalidReference       also a ValueError; nothing was written
     ├── InvalidDeadline        also a ValueError; nothing was written
     ├── InvalidMessage         also a ValueError; a worker rejected a message that no sweep sends
     ├── ScheduleError          Redis answered with an error
@@ -39,8 +41,16 @@ class ConfigError(OrdersError):
     """A setting is invalid. The message names the setting, its value and what is accepted."""
 
 
+class WrongDatabase(ConfigError):
+    """The schedule in Redis belongs to the orders of another database, whose ids have no rows here."""
+
+
 class InvalidOrderId(OrdersError, ValueError):
     """Not a valid order id."""
+
+
+class InvalidReference(OrdersError, ValueError):
+    """Not a valid reference of a payment."""
 
 
 class InvalidDeadline(OrdersError, ValueError):

@@ -15,10 +15,15 @@ class EventKind(StrEnum):
     EXPIRED = "expired"
     PAID = "paid"
     EXTENDED = "extended"
+    """It has another deadline: by `orders.extend` or, as its data say, by `orders.hold` or the guard."""
+    CANCELLED = "cancelled"
+    """It was cancelled with `orders.cancel`; its data have the reason."""
     LATE_PAYMENT = "late_payment"
     """A payment came for an order that can no longer be paid: a refund is due."""
     REVIVED = "revived"
     """A payment came for an expired order, and the shop could reserve its stock again: the order is paid."""
+    REMINDER = "reminder"
+    """It is still pending, so long before its deadline as ``ORDERS_REMIND`` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Event:
     at: datetime
     """When it happened, in UTC, by the clock that decided it."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """Details: "deadline", "reference", "refund_key", "verdict", "by"."""
+    """Details: "deadline", "reference", "refund_key", "verdict", "by", "reason", "before" (seconds)."""
     delivered_at: datetime | None = None
     """When the handlers had processed it; None if they have not."""
     refusals: int = 0

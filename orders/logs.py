@@ -25,6 +25,9 @@ from orders.config import mask
 TEXT = "%(levelname)s: %(message)s"
 """The text format of log lines in commands."""
 
+SAID = {"paused", "resumed"}
+"""The events whose warnings a command repeats on standard output."""
+
 _NOT_FIELDS = [*RESERVED_ATTRS, "taskName", "data"]
 """Attributes of a record that are not fields: the formatter's reserved ones, asyncio's task name, Celery's data."""
 
@@ -96,8 +99,13 @@ def formatter(log_format: str, text: logging.Formatter) -> logging.Formatter:
 
 
 def set_up(log_format: str) -> None:
-    """Write warnings and errors of a command to standard error, unless logging is configured already."""
+    """Write warnings and errors of a command to standard error, unless logging is configured already.
+
+    As text, without warnings about a pause: the command itself says that it has begun or ended one.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    if log_format == "text":
+        handler.addFilter(lambda record: record.levelno > logging.WARNING or getattr(record, "event", "") not in SAID)
     handler.setFormatter(formatter(log_format, logging.Formatter(TEXT)))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 

@@ -6,20 +6,26 @@ beat start no framework, so `start` starts the one that an environment variable 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 
-from orders import hooks
-from orders.config import Settings
+from orders import hooks, names
+from orders.arguments import check_type
+from orders.config import Settings, misspelt
+from orders.errors import ConfigError
 from orders.expiry import OrderExpiry
 from orders.hooks import Hooks
+from orders.logs import about
+
+logger = logging.getLogger(__name__)
 
 ADAPTERS = {
-    "DJANGO_SETTINGS_MODULE": "orders.contrib.django.startup",
-    "ORDERS_APP": "orders.contrib.flask.startup",
+    "DJANGO_SETTINGS_MODULE": f"{__package__}.contrib.django.startup",
+    "ORDERS_APP": f"{__package__}.contrib.flask.startup",
 }
 """The environment variables that name a framework's settings, and the modules whose ``start`` starts the framework."""
 
@@ -31,6 +37,9 @@ _used: ContextVar[OrderExpiry | None] = ContextVar("orders_used", default=None)
 
 _hooks = Hooks()
 
+_warned: set[str] = set()
+"""The variables that a warning has named."""
+
 guard = _hooks.guard
 
 on_event = _hooks.on_event
@@ -41,6 +50,8 @@ on_late_payment = _hooks.on_late_payment
 
 deadline_rule = _hooks.deadline_rule
 
+condition = _hooks.condition
+
 
 def configure(settings: Settings | None = None) -> OrderExpiry:
     """Set the settings of this process, and return the `OrderExpiry` that uses them.
@@ -50,8 +61,11 @@ def configure(settings: Settings | None = None) -> OrderExpiry:
 
     Raises:
         ConfigError: a setting in the environment is invalid, or a hooks module cannot be imported.
+        TypeError: *settings* is something else, such as a dict: use `Settings.of`.
     """
     global _current  # noqa: PLW0603 - one instance per process is the purpose of this module
+    check_type("settings", settings, Settings | None)
+    warn_of_misspelt_settings()
     if settings is None and (factory := _provided()):
         _current = factory()
         hooks.load(_current.settings.hooks)
@@ -60,6 +74,15 @@ def configure(settings: Settings | None = None) -> OrderExpiry:
     hooks.load(settings.hooks)
     _current = OrderExpiry.connect(settings, hooks=_hooks)
     return _current
+
+
+def warn_of_misspelt_settings() -> None:
+    """Log a warning about each variable of the environment that looks like a misspelt setting, once in a process."""
+    for name, setting in misspelt(os.environ).items():
+        if name not in _warned:
+            _warned.add(name)
+            message = "%s is not a setting, and is ignored: did you mean %s?"
+            logger.warning(message, name, setting, extra=about("misspelt", variable=name, setting=setting))
 
 
 def provide(factory: Callable[[], OrderExpiry]) -> None:
@@ -84,8 +107,8 @@ def process_settings() -> Settings:
     Raises:
         ConfigError: a setting in the environment is invalid.
     """
-    if _current is not None:
-        return _current.settings
+    if known := _used.get() or _current:
+        return known.settings
     factory = _provided()
     return Settings() if factory is None else factory().settings
 
@@ -122,7 +145,16 @@ def named() -> str | None:
 
 
 def start() -> None:
-    """Start the framework that the environment names, if any. Starting it again does nothing."""
+    """Start the framework that the environment names, if any. Starting it again does nothing.
+
+    Raises:
+        ConfigError: there is no such app, or it imports this package by its other name.
+    """
     for variable, adapter in ADAPTERS.items():
         if os.environ.get(variable):
-            import_module(adapter).start()
+            try:
+                import_module(adapter).start()
+            except ImportError as error:
+                if error.name != names.OTHER:
+                    raise
+                raise ConfigError(f"{variable} is {os.environ[variable]!r}: {error}") from error

@@ -1,4 +1,4 @@
-"""Celery's broker settings from ``ORDERS_BROKER_URL``: kombu has other URLs than redis-py."""
+"""The broker: Celery's settings from ``ORDERS_BROKER_URL``, as kombu has other URLs than redis-py; what waits in it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from orders.errors import ConfigError
 from orders.schedule import to_sentinels
 
 if TYPE_CHECKING:
+    from kombu.entity import Queue
+
     from orders.config import Settings
 
 _SHARED_OPTIONS = (
@@ -71,6 +73,11 @@ def broker(settings: Settings) -> Broker:
     tls = {name: value for name, value in url.options.items() if name.startswith("ssl_")}
     use_ssl = {"ssl_cert_reqs": "required", **tls} if url.is_tls else None
     return Broker(";".join(urls), options, use_ssl, is_redis=True)
+
+
+def waiting(queue: Queue, channel: Any) -> int:
+    """Return how many messages are in a queue. Any broker returns that when the queue is declared again."""
+    return int(queue.bind(channel).queue_declare().message_count)
 
 
 def _login(user: str | None, password: str | None) -> str:

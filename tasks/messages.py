@@ -26,7 +26,7 @@ def parse_claim(order_ids: Sequence[object], lease: object, shard: object) -> tu
     """
     if not 0 < len(order_ids) <= MAX_BATCH:
         raise InvalidMessage(f"the message has {len(order_ids)} order ids: it must have 1 to {MAX_BATCH:,}")
-    members = [_member(order_id) for order_id in order_ids]
+    members = list(map(_member, order_ids))
     # A bool is an int in Python, and its JSON reader accepts NaN and Infinity.
     if isinstance(lease, bool) or not isinstance(lease, int | float) or not _is_finite(lease):
         raise InvalidMessage(

@@ -16,6 +16,7 @@ from kombu.transport import redis
 from kombu.utils.uuid import uuid
 
 from orders.expiry import Dispatch
+from tasks.broker import waiting
 
 NAME = "orders.expire"
 
@@ -31,12 +32,11 @@ class CeleryPublisher:
     def __init__(self, app: Celery, producer: Any) -> None:
         self._app = app
         self._producer = producer
-        self._queue = app.amqp.queues[NAME]
+        self._queue = app.amqp.router.route({}, NAME)["queue"]
 
     def backlog(self) -> int:
-        """Return how many messages are in the queue. Any broker returns that when the queue is declared again."""
-        declared = self._queue.bind(self._producer.channel).queue_declare()
-        return int(declared.message_count)
+        """Return how many messages are in the queue."""
+        return waiting(self._queue, self._producer.channel)
 
     def publish(self, dispatches: Sequence[Dispatch]) -> None:
         """Send messages: to Redis in one command; to other brokers, or with receivers of signals, through Celery."""
@@ -104,7 +104,8 @@ class CeleryPublisher:
         kwargs = {"lease": dispatch.lease}
         if dispatch.shard is not None:  # workers of releases without shards do not accept the argument
             kwargs["shard"] = dispatch.shard
-        parent = self._app.current_worker_task
+        task = self._app.current_worker_task
+        sweep = task.request if task else None
         return self._app.amqp.as_task_v2(
             task_id,
             NAME,
@@ -115,7 +116,7 @@ class CeleryPublisher:
             ignore_result=True,
             argsrepr=argsrepr,  # not shortened, because Flower searches it
             kwargsrepr=repr(kwargs),
-            **({"root_id": parent.request.root_id, "parent_id": parent.request.id} if parent else {}),
+            **({"root_id": sweep.root_id or sweep.id, "parent_id": sweep.id} if sweep else {}),
         )
 
 

@@ -11,8 +11,6 @@ TASKS: list[tuple[Callable[..., Any], dict[str, Any]]] = []
 
 def task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Register a task with our app, like ``@app.task``, and add it to `TASKS`."""
-    if "base" not in options:
-        options["Request"] = "tasks.worker.events:MaskedRequest"
 
     def register(function: Callable[..., Any]) -> Any:
         TASKS.append((function, options))

@@ -8,7 +8,7 @@ import sys
 
 import orders
 from orders.config import mask
-from tasks.app import app
+from tasks.app import serving
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
         expiry = orders.current()
         expiry.schedule.now()
         if expiry.settings.broker_url != expiry.settings.redis_url:
-            with app.connection_for_read() as connection:
+            with serving().connection_for_read() as connection:
                 connection.connect()
     except Exception as error:  # noqa: BLE001 - each transport of kombu has its own errors
         sys.stderr.write(f"{mask(str(error))}\n")

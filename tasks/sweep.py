@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from celery import Task
 
 import orders
-from orders.expiry import run_sweep
+from orders.expiry import correct_pause, run_sweep
 from orders.logs import about
 from orders.schedule import rehome_ids
 from tasks.messages import parse_shard
 from tasks.publisher import CeleryPublisher
 from tasks.registry import task
-from tasks.worker.clock import TimedTask
+from tasks.worker.periodic import PeriodicTask
 from tasks.worker.shutdown import is_stopping
 
 logger = logging.getLogger(__name__)
 
 
-@task(name="orders.sweep", bind=True, base=TimedTask)
+@task(name="orders.sweep", bind=True, base=PeriodicTask)
 def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
     """Claim the orders that are due before the next sweep, and send them to workers; see `orders.expiry.sweep`.
 
@@ -28,8 +28,10 @@ def sweep(self: Task, *, shard: int | None = None) -> dict[str, float]:
     queue if there is more to do: no shard waits until another is done, even with fewer sweepers than shards.
     """
     shard, expiry = parse_shard(shard), orders.current()
+    expiry.ownership.check()
     schedule, seconds = expiry.schedule, expiry.settings.sweep_interval
     if shard is None:
+        correct_pause(expiry)
         give_up = time.monotonic() + seconds
         moved = rehome_ids(schedule, is_over=lambda: is_stopping.is_set() or time.monotonic() >= give_up)
         if len(schedule.shards) > 1:

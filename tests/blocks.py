@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from orders.embedded import free_port
 from tests.acceptance.conftest import wait_until
 
 
@@ -63,7 +64,7 @@ def answer(told: str) -> list[object]:
 
 @dataclass
 class Reader:
-    """Somebody with a folder, and two terminals in it."""
+    """Somebody with a folder, and terminals in it."""
 
     folder: Path
     environment: Mapping[str, str]
@@ -72,16 +73,18 @@ class Reader:
     def of(cls, folder: Path, **given: str) -> Self:
         """Return one whose terminals have these variables, and this Python's commands first on PATH."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        return cls(folder, {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **given})
+        own = {"PATH": path, "PYTHONUNBUFFERED": "1", "PAGE_PORT": str(free_port())}
+        return cls(folder, {**os.environ, **own, **given})
 
     def write(self, block: Block) -> None:
         """Put a block into its file."""
         assert block.file
         file = self.folder / block.file
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{file.read_text()}\n{block.text}" if block.is_addition else block.text)
 
-    def run(self, command: str) -> str:
-        """Run commands, and return what they print. They must not fail."""
+    def run(self, command: str, *, within: float = 120) -> str:
+        """Run commands, and return what they print. They must not fail, or take longer than so many seconds."""
         ran = subprocess.run(
             ["/bin/sh", "-e", "-c", command],
             cwd=self.folder,
@@ -89,15 +92,17 @@ class Reader:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=within,
         )
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
         return ran.stdout
 
     @contextmanager
-    def keeps_running(self, command: str) -> Iterator[Path]:
-        """Run a command in the other terminal; yield what that shows."""
-        terminal = self.folder / "terminal.log"
+    def keeps_running(
+        self, command: str, *, log: str = "terminal.log", end: signal.Signals = signal.SIGINT
+    ) -> Iterator[Path]:
+        """Run a command in another terminal; yield what that shows."""
+        terminal = self.folder / log
         with terminal.open("wb") as output:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec env {command}"],
@@ -110,7 +115,7 @@ class Reader:
         try:
             yield terminal
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(end)
             try:
                 assert process.wait(60) in {0, 130}
             finally:

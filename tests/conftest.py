@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -29,7 +30,7 @@ from orders.store.orders_table import IdType
 from orders.store.outcomes import Payment
 from orders.store.sql_store import SqlStore
 
-pytest_plugins = ["tests.selection", "tests.servers"]
+pytest_plugins = ["tests.packages", "tests.selection", "tests.servers"]
 
 T = TypeVar("T")
 
@@ -169,6 +170,12 @@ class Shop:
         shop.adapter = self.adapter
         return shop
 
+    def timed(self) -> Shop:
+        """Return the same shop, whose clock decides what is due."""
+        store, options = self.open_store(clock=self.clock), {"sleep": self.slept.append, "jitter": lambda: 0.0}
+        expiry = self.adapter.expiry(self.settings, self.schedule, store, hooks=self.hooks, clock=self.clock, **options)
+        return replace(self, expiry=expiry, store=store)
+
     def open_store(self, settings: Settings | None = None, clock: Clock | None = None) -> SqlStore:
         """Return a store with the shop's hooks, on its connections."""
         return self.adapter.store(settings or self.settings, hooks=self.hooks, engine=self.engine, clock=clock)
@@ -184,6 +191,10 @@ class Shop:
         # Names and types are enough. A whole reflection takes a sixth of a test's time for what no test asks.
         columns = sa.inspect(self.engine).get_columns("orders")
         return sa.Table("orders", sa.MetaData(), *(sa.Column(column["name"], column["type"]) for column in columns))
+
+    def stored(self, order_id: object) -> object:
+        """Return an id as the column holds it: UUIDs as 32 digits where the database, or SQLAlchemy, has no type."""
+        return order_id.hex if isinstance(order_id, UUID) and isinstance(self.table.c.id.type, sa.CHAR) else order_id
 
     def place(self, *order_ids: object, due: float = -1.0, status: str = "pending", enqueue: bool = True) -> None:
         """Place orders that are due so many seconds from now by the clock of the database and of Redis."""

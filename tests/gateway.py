@@ -24,7 +24,7 @@ from typing import Self, TypeAlias
 from urllib.parse import quote, unquote
 from urllib.request import ProxyHandler, build_opener
 
-from orders.hooks import Answer, GuardHook
+from orders.hooks import Answer, GuardHook, Later
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ Behaviour: TypeAlias = Callable[[Question], bytes]
 
 
 def answers(status: str, **more: str) -> Behaviour:
-    """Say this of a payment: "paid", "unpaid" or "processing"."""
+    """Say this of a payment: "paid", "unpaid", "processing", or "later" with `until`."""
     return lambda _: _response(HTTPStatus.OK, json.dumps({"status": status, **more}))
 
 
@@ -182,9 +182,11 @@ def payment_guard(url: str, *, timeout: float = 10.0, deadline: Callable[[str], 
         deadline: returns the deadline of an order, if a payment after it is not to count.
     """
 
-    def guard(order_id: str) -> Answer:
+    def guard(order_id: str) -> Answer | Later:
         with _http.open(f"{url}/payments/{quote(order_id, safe='')}", timeout=timeout) as response:
             payment = json.load(response)
+        if payment["status"] == "later":
+            return Answer.LATER(datetime.fromisoformat(payment["until"]))
         answer = MEANING[payment["status"]]
         is_late = answer is Answer.PAID and deadline and datetime.fromisoformat(payment["paid_at"]) > deadline(order_id)
         return Answer.UNPAID if is_late else answer

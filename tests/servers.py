@@ -79,6 +79,12 @@ class Databases:
             self._admin.execute(f"CREATE DATABASE {name}")
         return name
 
+    def copy(self, template: str) -> str:
+        """Return the name of a new database that holds what another one holds."""
+        name = _new_name()
+        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
     def give_back(self, used: str) -> None:
         """Empty a database under another name."""
         name = _new_name()
@@ -115,6 +121,19 @@ def postgres_databases(postgres_server: str) -> Iterator[Databases]:
     databases.close()
 
 
+def serializable(url: str) -> str:
+    """Make transactions of a PostgreSQL database serializable by default; return its URL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        database = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {database} SET default_transaction_isolation = serializable")
+    return url
+
+
+def with_driver(url: str) -> str:
+    """Return a URL for an engine of the shop's own: SQLAlchemy 2.0 takes psycopg2 if a URL of PostgreSQL names none."""
+    return url.replace("postgresql://", "postgresql+psycopg://")
+
+
 @pytest.fixture
 def postgres_url(postgres_databases: Databases) -> Iterator[str]:
     """The URL of an empty database."""
@@ -135,15 +154,17 @@ def mariadb_server() -> Iterator[str]:
         user = f"--user={getpass.getuser()}"
         data, socket = f"--datadir={folder}/data", f"{folder}/socket"
         own = {**os.environ, "TMPDIR": folder}  # two installations at a time trip over each other in a shared one
-        command = [install, "--no-defaults", data, user, "--skip-test-db"]
+        root = "--auth-root-authentication-method=normal"  # without a password
+        command = [install, "--no-defaults", data, user, root, "--skip-test-db"]
         subprocess.run(command, check=True, capture_output=True, env=own)
         options = [
             data,
             user,
             f"--socket={socket}",
             "--skip-networking",
-            "--skip-grant-tables",
             "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-flush-method=nosync",  # this and the next: no test crashes the machine
+            "--debug-no-sync",
         ]
         with subprocess.Popen([server, "--no-defaults", *options], stderr=subprocess.DEVNULL, env=own) as process:
             give_up = time.monotonic() + 30

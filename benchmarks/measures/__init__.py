@@ -1,13 +1,26 @@
 """The measurements, in the order of a run."""
 
 from benchmarks.lab import Measure
-from benchmarks.measures import costs, distance, drain, enqueue, flower, growth, idle, lateness, limit, scaling
+from benchmarks.measures import (
+    costs,
+    distance,
+    drain,
+    enqueue,
+    flower,
+    growth,
+    idle,
+    lateness,
+    limit,
+    reminders,
+    scaling,
+)
 
 MEASURES: tuple[Measure, ...] = (
     drain.MEASURE,
     scaling.MEASURE,
     distance.MEASURE,
     lateness.MEASURE,
+    reminders.MEASURE,
     enqueue.MEASURE,
     growth.MEASURE,
     idle.MEASURE,

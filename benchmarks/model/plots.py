@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.model.report import Compared, Predicted
+from benchmarks.plots import save
 
 COLOURS = ("#999999", "#e3a857", "#c0504d", "#9ecae1", "#4a9cb8", "#1f6f8b", "#0b3c4d")
 """A colour for each line of the plot of floods."""
@@ -43,7 +44,7 @@ def plot(compared: Sequence[Compared], predicted: Predicted, folder: Path) -> li
         ("steady", _steady(predicted)),
     ):
         files.append(folder / f"{name}.svg")
-        figure.savefig(files[-1], metadata={"Date": None})
+        save(figure, files[-1], metadata={"Date": None})
         plt.close(figure)
     return files
 

@@ -11,27 +11,38 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import ExtensionMetadata
 
-from orders.config.settings import PREFIX, Settings
+from orders.config.settings import PREFIX, Derived, Settings
+from orders.config.webhooks import WebhookSettings
 from orders.contrib.django import conf
 from orders.contrib.flask.settings import OF_MODEL
+
+
+def _is_inherited(item: tuple[str, FieldInfo]) -> bool:
+    return item[0] in WebhookSettings.model_fields
 
 
 class OfEnvironment(Generated):
     """A table of `orders.config.Settings`: names, defaults, meanings, types and accepted values."""
 
-    sources = (ROOT / "orders" / "config" / "settings.py",)
+    sources = tuple(ROOT / "orders" / "config" / name for name in ("settings.py", "webhooks.py"))
 
     def markdown(self) -> str:
         """Return the table."""
-        meanings = ModuleAnalyzer.for_module("orders.config.settings").find_attr_docs()
+        meanings = {
+            name: lines
+            for kind in (WebhookSettings, Settings)
+            for (_, name), lines in ModuleAnalyzer.for_module(kind.__module__).find_attr_docs().items()
+        }
         defaults: dict[str, Any] = {}
         rows = []
-        for name, field in Settings.model_fields.items():
-            defaults[name] = field.get_default(call_default_factory=True, validated_data=defaults)
-            meaning = " ".join(meanings.get(("Settings", name), [])).strip()
+        for name, field in sorted(Settings.model_fields.items(), key=_is_inherited):
+            derived = field.default if isinstance(field.default, Derived) else None
+            defaults[name] = derived.value(defaults[derived.name]) if derived else field.default
+            meaning = " ".join(meanings.get(name, [])).strip()
             if not meaning or not field.description:
-                self.complain(f"settings.py: {name} has no docstring below it, or no description")
+                self.complain(f"orders.config: {name} has no docstring below it, or no description")
             anchor = f"orders-{name.replace('_', '-')}"
+            self.env.domains.standard_domain.note_object("envvar", f"{PREFIX}{name.upper()}", anchor)  # for the search
             rows.append(
                 [
                     f"`{PREFIX}{name.upper()}`{{#{anchor}}}<br>{_default(field, defaults[name])}",
@@ -88,7 +99,7 @@ def _default(field: FieldInfo, value: object) -> str:
             text += " s" if "seconds" in (field.description or "") else ""
         case _:
             text = f"`{value}`"
-    return f"{text} (computed)" if field.default_factory else text
+    return f"{text} (computed)" if isinstance(field.default, Derived) else text
 
 
 def _as_text(text: str) -> str:

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from orders import ids, process
+from orders.cli.notice import warn_of_pause
 from orders.cli.schedule import AsJson
-from orders.operate import Operations, Where
+from orders.clock import distance, local
+from orders.operate import Operations, Where, plain
 
 TIME_COLUMN = {Where.PENDING: "due", Where.DUE: "due since", Where.LEASED: "leased until", Where.DEAD: "buried"}
 """The meaning of an item's time."""
@@ -26,7 +28,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List orders that are pending, due, leased or dead, earliest first."""
-    found = Operations(process.current()).page(where, number=page, size=size)
+    operations = Operations(process.current())
+    overview = operations.overview()
+    found = operations.page(where, number=page, size=size, overview=overview)
     if as_json:
         entries = [
             {
@@ -39,10 +43,13 @@ def list_(
         ]
         typer.echo(json.dumps({"total": found.total, "page": found.number, "pages": found.pages, "orders": entries}))
         return
-    table = Table("order", TIME_COLUMN[where], "attempts", "reason")
+    table = Table("order", *(Column(name, no_wrap=True) for name in (TIME_COLUMN[where], "")), "attempts", "reason")
     for item in found.items:
-        when = f"{item.at:%Y-%m-%d %H:%M:%S}Z" if item.at else ""
-        table.add_row(escape(ids.printable(item.order_id)), when, str(item.attempts or ""), escape(item.reason or ""))
+        at = (local(item.at), distance(item.at, overview.now)) if item.at else ("", "")
+        table.add_row(
+            escape(ids.printable(item.order_id)), *at, str(item.attempts or ""), escape(plain(item.reason or ""))
+        )
     if found.items:
         Console().print(table)
     typer.echo(f"{found.total:,} {where}; page {found.number} of {found.pages}")
+    warn_of_pause()

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from orders import names
+
 STOP_TIMEOUT = 20.0
 """Seconds that a process may take to stop before it is killed."""
 
@@ -20,7 +22,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 def celery(arguments: str, *, settings: Mapping[str, str], log: Path, folder: Path) -> subprocess.Popen[bytes]:
     """Start ``celery -A tasks …``, and append its output to a log file."""
-    command = [sys.executable, "-m", "celery", "-A", "tasks", *arguments.split()]
+    command = [sys.executable, "-m", "celery", "-A", names.TASKS, *arguments.split()]
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - no part of the command is user input
             command,

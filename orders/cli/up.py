@@ -2,73 +2,109 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
+import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from orders import process
+from orders import names, process
+from orders.cli.announcement import Announcement, Servers
 from orders.cli.processes import environment
+from orders.cli.up_file import FOLDER, locked, written
+from orders.cli.web import PORT as PAGE_PORT
 from orders.config import Settings, mask
 from orders.embedded import EmbeddedRedis, free_port
-from orders.errors import EmbeddedError
+from orders.errors import ConfigError, EmbeddedError
+from orders.operate import what_hides
 from orders.store import SqlStore
 
 FLOWER_PORT = 5555
 
+QUIET = {"CELERY_QUIET": "1", "FLOWER_LOGGING": "error"}
+"""What keeps banners, and Flower's list of tasks, off the screen. Errors and log lines stay."""
+
 ProcfileOption = Annotated[Path, typer.Option(help="The Procfile with the processes to run.")]
 FolderOption = Annotated[Path, typer.Option(help="The folder for the data of the embedded Redis and SQLite.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also show banners, and lines of routine tasks.")]
 
 
-def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = Path(".orders")) -> None:
-    """Run worker, beat and Flower until Ctrl-C, with an embedded Redis and SQLite unless the settings name others.
+def up(*, procfile: ProcfileOption = Path("Procfile"), folder: FolderOption = FOLDER, verbose: Verbose = False) -> None:
+    """Run worker, beat and pages until Ctrl-C, with an embedded Redis and SQLite unless the settings name others.
 
-    With Django or Flask (DJANGO_SETTINGS_MODULE, ORDERS_APP), the framework's database is used.
+    The pages are those of `orders web`, if its extra is installed, and of Flower, if the Procfile starts it. With
+    Django or Flask (DJANGO_SETTINGS_MODULE, ORDERS_APP), the framework's database is used.
     """
     try:
         from honcho.environ import parse_procfile  # noqa: PLC0415 - an extra
         from honcho.manager import Manager  # noqa: PLC0415 - an extra
+
+        from orders.cli.screen import Screen  # noqa: PLC0415 - it imports the extra
     except ImportError as error:
         raise EmbeddedError("`orders up` needs honcho: install order-expiry[embedded]") from error
     if not procfile.is_file():
         raise EmbeddedError(f"--procfile is {procfile}: the file does not exist")
+    commands = parse_procfile(procfile.read_text()).processes
+    _check(procfile, commands.values())
     with ExitStack() as stack:
-        settings = stack.enter_context(_servers(folder))
-        flower = os.environ.get("FLOWER_PORT") or str(_flower_port())
-        manager = Manager()
-        for name, command in parse_procfile(procfile.read_text()).processes.items():
-            manager.add_process(name, command, env=environment({**settings, "FLOWER_PORT": flower}))
+        servers = _servers(stack, folder)
+        flower = os.environ.get("FLOWER_PORT") or str(_port(FLOWER_PORT))
+        page = (os.environ.get("PAGE_PORT") or str(_port(PAGE_PORT))) if _has_page(commands.values()) else None
+        if page:
+            commands = {**commands, "page": f"{names.COMMAND} web --port={page}"}
+        announcement = Announcement(servers, commands, flower_port=flower, page_port=page)
+        screen = Screen(len(commands), verbose=verbose, when_started=announcement.start)
+        manager = Manager(screen)
+        manager.terminate = screen.once_started(manager.terminate)
+        quiet = {} if verbose else {name: value for name, value in QUIET.items() if name not in os.environ}
+        for name, command in commands.items():
+            manager.add_process(name, command, env=environment({**servers.settings, **quiet, "FLOWER_PORT": flower}))
         console = Console(soft_wrap=True, highlight=False)
-        console.print(f"Redis     {mask(settings['ORDERS_REDIS_URL'])}")
-        console.print(f"Database  {mask(settings.get('ORDERS_DATABASE_URL') or f'of {process.named()}')}")
-        console.print(f"Flower    http://127.0.0.1:{flower}")
-        console.print("Press Ctrl-C to stop.")
+        console.print(f"Redis     {mask(servers.settings['ORDERS_REDIS_URL'])}")
+        console.print(f"Database  {mask(servers.settings.get('ORDERS_DATABASE_URL') or f'of {process.named()}')}")
+        console.print("Starting … Ctrl-C stops everything.")
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # the terminal was closed: leave no process behind
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         manager.loop()
+        announcement.cancel()
     # It normally ends by a signal.
     sys.exit(0 if manager.returncode in {130, 143} else manager.returncode)
 
 
-@contextmanager
-def _servers(folder: Path) -> Iterator[dict[str, str]]:
-    """Start the servers that the settings do not name; yield the settings of all servers."""
+def _check(procfile: Path, commands: Iterable[str]) -> None:
+    """Check that the commands would run our tasks, not another module of that name.
+
+    Raises:
+        ConfigError: the working directory has one.
+    """
+    hidden = what_hides("tasks")
+    if hidden and any(re.search(r"(-A|--app)[ =]?tasks\b(?!\.)", command) for command in commands):
+        raise ConfigError(f"--procfile is {procfile}, which starts celery --app=tasks, but {hidden}")
+
+
+def _servers(stack: ExitStack, folder: Path) -> Servers:
+    """Start the servers that the settings do not name; return where all are. The stack stops them."""
     given = process.process_settings()  # an invalid setting raises here, before any process starts
+    own: dict[str, str] = {}
+    if "redis_url" not in given.model_fields_set:
+        stack.enter_context(locked(folder))
+        own["ORDERS_REDIS_URL"] = stack.enter_context(EmbeddedRedis(folder / "redis")).url
     settings = {"ORDERS_REDIS_URL": given.redis_url}
-    with ExitStack() as stack:
-        if "redis_url" not in given.model_fields_set:
-            _lock(stack, folder)
-            settings["ORDERS_REDIS_URL"] = stack.enter_context(EmbeddedRedis(folder / "redis")).url
-        if not process.is_provided():  # otherwise the framework has a database
-            settings["ORDERS_DATABASE_URL"] = given.database_url
-            if "database_url" not in given.model_fields_set:
-                settings["ORDERS_DATABASE_URL"] = _sqlite(folder)
-        yield settings
+    if not process.is_provided():  # otherwise the framework has a database
+        settings["ORDERS_DATABASE_URL"] = given.database_url
+        if "database_url" not in given.model_fields_set:
+            own["ORDERS_DATABASE_URL"] = _sqlite(folder)
+    file = stack.enter_context(written(folder, own)) if "ORDERS_REDIS_URL" in own else None
+    settings |= own
+    return Servers(settings, given.model_copy(update={"redis_url": settings["ORDERS_REDIS_URL"]}), frozenset(own), file)
 
 
 def _sqlite(folder: Path) -> str:
@@ -81,21 +117,17 @@ def _sqlite(folder: Path) -> str:
     return url
 
 
-def _lock(stack: ExitStack, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = stack.enter_context((folder / "lock").open("w"))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise EmbeddedError(
-            f"another `orders up` uses the folder {folder}: stop it, or give another --folder"
-        ) from error
+def _has_page(commands: Iterable[str]) -> bool:
+    """Return whether to start the operators' page: its extra is installed, and the Procfile does not start it."""
+    is_installed = all(find_spec(module) for module in ("flask", "waitress"))
+    return is_installed and not any(re.search(rf"\b{names.COMMAND} web\b", command) for command in commands)
 
 
-def _flower_port() -> int:
+def _port(preferred: int) -> int:
+    """Return a port, or any free one if another process listens there."""
     with socket.socket() as probe:
         try:
-            probe.bind(("127.0.0.1", FLOWER_PORT))
+            probe.bind(("127.0.0.1", preferred))
         except OSError:
             return free_port()
-    return FLOWER_PORT
+    return preferred

@@ -15,8 +15,14 @@ _NAMED = re.compile(
 )
 
 
+_SIGNING = re.compile(r"(whsec_)[\w+/=-]+")
+"""A secret that signs webhooks."""
+
+
 def mask(text: str) -> str:
     """Return the text with passwords in URLs, and values named like a secret, replaced by ``***``."""
+    if "whsec_" in text:
+        text = _SIGNING.sub(r"\1***", text)
     if "://" in text:
         text = _IN_URL.sub(r"\1***@", text)
     lower = text.lower()

@@ -17,6 +17,7 @@ options in the query (``ssl_ca_certs``, ``socket_timeout``, …) are those of re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -91,6 +92,8 @@ class RedisUrl:
         master, database = "", parts.path.removeprefix("/")
         if kind == "sentinel":
             master, _, database = database.partition("/")
+        if not re.fullmatch(r"\d*/?", database):  # redis-py takes "shop" for 0, and "1/2" for 12
+            raise ValueError("the database is not a number")
         if kind == "sentinel" and not master:
             raise ValueError("the name of the master is missing")
         if kind == "cluster" and database.strip("0"):

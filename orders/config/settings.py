@@ -7,21 +7,27 @@ what is accepted.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
-from orders.config.masking import mask
+from orders.config import agreement
+from orders.config.database_url import DATABASES, normalized, prepare_threshold
+from orders.config.durations import Brake
 from orders.config.redis_url import FORMS, RedisUrl, is_ours
+from orders.config.rejection import explain
+from orders.config.reminders import Reminders, parse_reminders
+from orders.config.webhooks import WebhookSettings
 from orders.errors import ConfigError
 
 PREFIX = "ORDERS_"
+
+QUEUES = ("orders.sweep", "orders.expire", "orders.events")
+"""The queues of the tasks, as ``--queues``, routes and metrics name them; see `Settings.queues`."""
 
 MAX_SHARDS = 1024
 """The maximum of ``ORDERS_SHARDS``: a Redis Cluster has at most a thousand nodes."""
@@ -41,19 +47,14 @@ Column = Annotated[str, Field(min_length=1, max_length=128, description=_COLUMN)
 Status = Annotated[str, Field(min_length=1, max_length=255, description=_STATUS)]
 
 
-def _lookahead(data: dict[str, Any]) -> float:
-    # A tenth more than the interval, so that workers already have the orders that fall due while the next sweep starts
-    # and publishes. This reduces the p99 lateness from 81 ms to 6 ms (100 orders/s, docs/adr/0003).
-    interval: float = data["sweep_interval"]
-    return 1.1 * interval
+class Derived(NamedTuple):
+    """A default that follows from a setting above it. Pydantic's own, a `default_factory` with data, needs 2.10."""
+
+    name: str
+    value: Callable[[Any], Any]
 
 
-def _guard_timeout(data: dict[str, Any]) -> float:
-    lease: float = data["lease"]
-    return min(5.0, lease / 4)
-
-
-class Settings(BaseSettings):
+class Settings(WebhookSettings):
     """All settings. Each has a default, a description of what is accepted and, below it, its meaning."""
 
     model_config = SettingsConfigDict(
@@ -64,23 +65,16 @@ class Settings(BaseSettings):
         coerce_numbers_to_str=True,
     )
 
-    redis_url: str = Field(
-        "redis://localhost:6379/0",
-        repr=False,
-        description=FORMS,
-    )
+    redis_url: str = Field("redis://localhost:6379/0", repr=False, description=FORMS)
     """The Redis of the schedule: one server, a master behind Sentinels, or a Redis Cluster."""
     broker_url: str = Field(
-        default_factory=lambda data: data["redis_url"],
+        Derived("redis_url", str),
+        validate_default=True,
         repr=False,
         description="the URL of a Celery broker, such as amqp://…; for Redis, a URL as in ORDERS_REDIS_URL",
     )
     """Celery's broker; by default ``ORDERS_REDIS_URL``."""
-    database_url: str = Field(
-        "sqlite:///orders.db",
-        repr=False,
-        description="the SQLAlchemy URL of a PostgreSQL, MySQL, MariaDB or SQLite database",
-    )
+    database_url: str = Field("sqlite:///orders.db", repr=False, description=DATABASES)
     """The database of the orders."""
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     """The format of log lines."""
@@ -89,7 +83,7 @@ class Settings(BaseSettings):
     )
     """A file that a worker and beat touch while their loops run, for health checks; by default none."""
     key: str = Field("orders", min_length=1, max_length=255, description="a name of 1 to 255 characters")
-    """The sorted set of the schedule, and the prefix of its other keys."""
+    """The sorted set of the schedule, and the prefix of its other keys and of the queues."""
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description=f"a whole number from 1 to {MAX_SHARDS:,}")
     """How many sorted sets share the ids. Each is swept separately."""
     score: Literal["deadline", "created"] = Field("deadline", description="deadline or created")
@@ -98,7 +92,9 @@ class Settings(BaseSettings):
     """Time to pay if ``enqueue`` gets no deadline."""
     sweep_interval: Seconds = 10
     """Time between two sweeps."""
-    lookahead: Seconds = Field(default_factory=_lookahead)
+    # A tenth more than the interval, so that workers already have the orders that fall due while the next sweep starts
+    # and publishes. This reduces the p99 lateness from 81 ms to 6 ms (100 orders/s, docs/adr/0003).
+    lookahead: Seconds = Field(Derived("sweep_interval", lambda interval: 1.1 * interval), validate_default=True)
     """How long before its deadline a sweep may claim an order; by default 1.1 times ``ORDERS_SWEEP_INTERVAL``."""
     lease: Seconds = 120
     """How long a claim holds an order before another sweep may claim it; longer than ``ORDERS_LOOKAHEAD``."""
@@ -112,7 +108,7 @@ class Settings(BaseSettings):
         (), description="module names, separated by commas, such as myshop.order_hooks"
     )
     """The modules with the shop's hooks."""
-    guard_timeout: Seconds = Field(default_factory=_guard_timeout)
+    guard_timeout: Seconds = Field(Derived("lease", lambda lease: min(5.0, lease / 4)), validate_default=True)
     """How long the guard may take: at most half of ``ORDERS_LEASE``; by default a quarter of it, or 5 s if less."""
     guard_parallel: int = Field(16, ge=1, le=256, description="a whole number from 1 to 256")
     """How many orders of one message the guard is asked about in parallel."""
@@ -131,7 +127,7 @@ class Settings(BaseSettings):
         description="the name of a table, or schema.table",
     )
     """The table of events, the outbox."""
-    events_interval: Seconds = Field(default_factory=lambda data: data["sweep_interval"])
+    events_interval: Seconds = Field(Derived("sweep_interval", float), validate_default=True)
     """Time between two deliveries of events; by default ``ORDERS_SWEEP_INTERVAL``."""
     events_parallel: int = Field(1, ge=1, le=256, description="a whole number from 1 to 256")
     """How many events are delivered in parallel, in threads."""
@@ -167,23 +163,69 @@ class Settings(BaseSettings):
     cancelled: Annotated[tuple[str, ...], NoDecode] = Field(
         ("cancelled", "canceled"), description="values of the status column, separated by commas"
     )
-    """The shop's words for cancelled orders: payments for them are refunded."""
+    """The shop's words for cancelled orders: payments for them are refunded. ``orders.cancel`` sets the first one."""
+    slo: float | None = Field(None, gt=0, le=_YEAR, allow_inf_nan=False, description=_SECONDS)
+    """How late an order may be expired before ``orders audit`` reports it; by default it judges no lateness."""
+    condition: str | None = Field(
+        None, min_length=1, max_length=10_000, description="an SQL condition on the row of the orders table"
+    )
+    """Only pending orders for which this SQL holds may expire, such as ``paid_at IS NULL``; by default all may."""
+    brake: str | None = Field(None, description="a number of orders and a time, such as 5000/10m")
+    """The most orders that may expire in such a time; then the schedule is paused. By default there is no limit."""
+    web_login: str | None = Field(None, repr=False, pattern=r"^[^:]+:.+$", max_length=512, description="name:password")
+    """The login of ``orders web``, by HTTP Basic. Without one, it listens only on the loopback interface."""
+    web_read_only: bool = Field(default=False, description="true or false")
+    """Whether ``orders web`` only shows, and changes nothing."""
+    remind: Annotated[tuple[int, ...], NoDecode] = Field(
+        (), description="at most 16 times, such as 10m,1m, each from a second to a year"
+    )
+    """How long before its deadline a pending order gets an event ``reminder``; by default there are none."""
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(_explain(error)) from None
+            raise ConfigError(explain(error, PREFIX, type(self).model_fields)) from None
 
     @classmethod
     def of(cls, mapping: Mapping[str, object]) -> Self:
-        """Return the settings of a mapping like ``{"LEASE": 60}``, names in any case. It overrides the environment."""
+        """Return the settings of a mapping like ``{"LEASE": 60}``, names in any case. It overrides the environment.
+
+        Raises:
+            ConfigError: a name or a value is invalid, or this is not a mapping of names to values.
+        """
+        if not isinstance(mapping, Mapping) or not all(isinstance(name, str) for name in mapping):
+            raise ConfigError(f"the settings are a {type(mapping).__name__}: they must be a dict like {{'LEASE': 60}}")
         return cls(**{name.lower(): value for name, value in mapping.items()})
 
     @property
     def score_offset(self) -> float:
         """Seconds from a score to when the order is due: the grace, plus the timeout if scores are creation times."""
         return self.grace + (self.timeout if self.score == "created" else 0.0)
+
+    @property
+    def reminders(self) -> Reminders:
+        """When to look at orders because of ``ORDERS_REMIND``, and when they are due."""
+        return Reminders(self.remind, self.grace)
+
+    @property
+    def queues(self) -> Mapping[str, str]:
+        """The name in the broker of each of `QUEUES`: with another ``ORDERS_KEY``, it takes the place of ``orders``."""
+        return {queue: self.key + queue.removeprefix("orders") for queue in QUEUES}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _derive(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Derived):  # from the other one's default if that is invalid, which is an error of its own
+            return value.value(info.data.get(value.name, cls.model_fields[value.name].default))
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_a_bool(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and info.field_name not in {"strict", "web_read_only"}:
+            raise ValueError("a bool")  # which Python takes for the number 0 or 1
+        return value
 
     @field_validator("redis_url")
     @classmethod
@@ -200,6 +242,18 @@ class Settings(BaseSettings):
             RedisUrl.parse(url)
         return url
 
+    @field_validator("brake")
+    @classmethod
+    def _is_brake(cls, text: str | None) -> str | None:
+        if text is not None:
+            Brake.parse(text)
+        return text
+
+    @field_validator("remind", mode="before")
+    @classmethod
+    def _are_reminders(cls, given: object) -> tuple[int, ...]:
+        return parse_reminders(given)
+
     @field_validator("hooks", "cancelled", mode="before")
     @classmethod
     def _split(cls, names: object) -> object:
@@ -215,13 +269,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_database_url(cls, url: str) -> str:
-        try:
-            backend = make_url(url).get_backend_name()
-        except ArgumentError as error:
-            raise ValueError("not a URL") from error
-        if backend not in {"postgresql", "mysql", "mariadb", "sqlite"}:
-            raise ValueError(f"{backend} is not supported")
-        return url
+        return normalized(url)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -236,45 +284,15 @@ class Settings(BaseSettings):
                 f"ORDERS_GUARD_TIMEOUT is {self.guard_timeout:g}: it must be at most half of ORDERS_LEASE, which is "
                 f"{self.lease:g}"
             )
-        _distinct(self, "id_column", "status_column", "deadline_column")
-        _distinct(self, "pending", "paid", "expired")
+        agreement.apart(self.remind, self.lookahead)
+        prepare_threshold(make_url(self.database_url))
+        agreement.distinct(
+            id_column=self.id_column, status_column=self.status_column, deadline_column=self.deadline_column
+        )
+        agreement.distinct(pending=self.pending, paid=self.paid, expired=self.expired)
         if both := set(self.cancelled) & {self.pending, self.paid, self.expired}:
             raise ValueError(
                 f"ORDERS_CANCELLED is {','.join(self.cancelled)!r}: it must not contain the word for another state, "
                 f"such as {both.pop()!r}"
             )
         return self
-
-
-def _distinct(settings: Settings, *names: str) -> None:
-    values = [getattr(settings, name) for name in names]
-    if len(set(values)) < len(values):
-        listed = ", ".join(f"{PREFIX}{name.upper()} is {value!r}" for name, value in zip(names, values, strict=True))
-        raise ValueError(f"{listed}: they must be three different values")
-
-
-def _masked(name: str, value: object) -> str:
-    """Return the value of a setting, masked. In an invalid URL, better to mask too much than too little."""
-    text = repr(value)
-    if name.endswith("_url"):
-        text = re.sub(r"^(['\"](?:[\w+.-]*:/+)?[^:/@]*:).*@", r"\1***@", text, flags=re.DOTALL)
-        text = re.sub(r"^(['\"][\w+.-]+:/+[^:/@]*:)(?!\d+\b)[^/@'\"]*(?!.*@)", r"\1***", text)
-    return mask(text)
-
-
-def _explain(error: ValidationError) -> str:
-    """Return a message with the name of each invalid setting, its value, and what is accepted."""
-    lines = []
-    for problem in error.errors():
-        if problem["type"] == "default_factory_not_called":  # its default depends on an invalid setting
-            continue
-        name = "".join(str(part) for part in problem["loc"][:1])
-        if problem["type"] == "extra_forbidden":
-            known = ", ".join(sorted(known.upper() for known in Settings.model_fields))
-            lines.append(f"unknown setting {PREFIX}{name.upper()}; the settings are {known}")
-        elif name in Settings.model_fields:
-            accepted = Settings.model_fields[name].description
-            lines.append(f"{PREFIX}{name.upper()} is {_masked(name, problem['input'])}: it must be {accepted}")
-        else:
-            lines.append(problem["msg"].removeprefix("Value error, "))
-    return "; ".join(lines)

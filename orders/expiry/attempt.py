@@ -2,10 +2,14 @@
 
 ::
 
-    start      count the attempt; drop ids whose lease was lost
+    start      count the attempt; drop ids whose lease was lost; count nothing if the schedule is paused
     ask        ask the shop's guard, if there is one, about rows that are pending and due, outside any transaction
     update     change the rows that are pending and due and call the hooks, in one transaction
+    remind     record the reminders of rows that are pending and not due yet (`orders.expiry.remind`)
     settle     update Redis: settle, move, reschedule or bury each order (`orders.expiry.dispositions`)
+
+The schedule may be paused at any time. What has not started then only looks at the rows, to give the orders back; and
+the update changes no row, whatever the attempt has waited for before.
 
 If the process dies between two steps, the orders keep their lease. A sweep claims them again when it ends.
 """
@@ -15,25 +19,21 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, TypeAlias
 
 from orders import ids, tracing
-from orders.errors import (
-    ConfigError,
-    ExpiryFailed,
-    OrdersError,
-    ScheduleUnavailable,
-    SchemaError,
-    StoreUnavailable,
-)
-from orders.expiry.dispositions import FINAL, Result, log, plan, reason
+from orders.errors import ConfigError, ExpiryFailed, OrdersError, ScheduleUnavailable, SchemaError, StoreUnavailable
+from orders.expiry.dispositions import log, plan, reason
 from orders.expiry.guard import Guard, Reply
+from orders.expiry.remind import Reminding
+from orders.expiry.result import FINAL, SOON, Result
 from orders.hooks import Answer
 from orders.logs import about
-from orders.schedule import ANSWERS, NO_ANSWER, TRIED_BEFORE, Schedule
-from orders.store import OrderStore, Outcome, Verdict, without_conflict
+from orders.schedule import ANSWERS, KEPT, NO_ANSWER, PAUSED, TRIED_BEFORE, Schedule
+from orders.store import UNCHANGED, OrderStore, Outcome, Verdict, without_conflict
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from orders.config import Settings
 
 logger = logging.getLogger(__name__)
-
-SKEW = 0.25
-"""Seconds that a worker waits for a row that is not due yet by the database's clock: clocks of hosts differ."""
 
 NAMED = 10
 """The most orders that an error message names."""
@@ -95,7 +92,9 @@ class Attempt:
         self._failed: Mapping[str, Result] = {}
         self._counts: Counter[str] = Counter()
         self._waited: set[str] = set()
+        self._overdue: dict[str, float] = {}
         self._outage: OrdersError | None = None
+        self._is_paused = False
         self.tried_before: frozenset[str] = frozenset()
         """The orders that `start` left out."""
         self.span: SpanContext | None = None
@@ -114,6 +113,9 @@ class Attempt:
         self._order_ids = order_ids
         numbers = self._schedule.start(self._lease, order_ids, only_new=only_new)
         self.tried_before = frozenset(order_id for order_id, number in numbers.items() if number == TRIED_BEFORE)
+        self._is_paused = min(numbers.values(), default=0) <= PAUSED
+        if self._is_paused:  # what was started before the pause came, as a part of a large batch, is given back too
+            numbers = {id_: PAUSED + 1 - number if number < 0 else number for id_, number in numbers.items()}
         self._results = {order_id: Result(number) for order_id, number in numbers.items() if number > 0}
 
     def run(self) -> None:
@@ -122,22 +124,29 @@ class Attempt:
         Raises:
             ScheduleError: Redis failed.
         """
-        limit = self._settings.max_attempts
+        settings, limit = self._settings, self._settings.max_attempts
         with (
             self._store.transactions.worker(),
             tracing.attempt(list(self._results), self._schedule.traces) as self.span,
         ):
             order_ids = [order_id for order_id, result in self._results.items() if result.number <= limit]
             try:
-                if self._guard is None:
+                if self._is_paused:
+                    self._give_back()
+                elif self._guard is None:
                     self._decide(self._store.expire, order_ids)
                 else:
                     self._ask(self._guard, order_ids)
             except OUTAGE as error:
                 self._outage = error
+            if settings.remind:
+                reminding = Reminding(self._store, settings, sleep=self._sleep, jitter=self._jitter)
+                self._outage, reminded = reminding.run(self._results, self._outage)
+                self._counts += reminded
+            self._count_kept()
             dispositions = plan(
                 self._results,
-                self._settings,
+                settings,
                 self._outage,
                 counts=self._counts,
                 now=self._schedule.now,
@@ -145,7 +154,7 @@ class Attempt:
             )
             self._ends = dispositions.ends
             if len(dispositions.settled) < len(self._results):
-                self._failed = {id_: result for id_, result in self._results.items() if self._has_failed(result)}
+                self._failed = {id_: result for id_, result in self._results.items() if result.has_failed(settings)}
             dispositions.apply(self._schedule, self._lease)
             log(dispositions, self._lease, limit)
             if logger.isEnabledFor(logging.INFO):
@@ -175,6 +184,17 @@ class Attempt:
                 report[end] += number
         return dict(report)
 
+    def _give_back(self) -> None:
+        """Look at orders that were not started, because the schedule is paused: only final ones are settled."""
+        found: Mapping[str, Verdict] = {}
+        with suppress(OrdersError):  # even if the database is down, the orders are given back
+            found = self._store.look(list(self._results))
+        now = self._schedule.now()
+        for order_id, result in self._results.items():
+            verdict = found.get(order_id, Verdict(Outcome.PAUSED))
+            due, wait = (verdict.due, verdict.wait) if verdict.due else (now, 0.0)
+            result.verdict = verdict if verdict.outcome in FINAL else Verdict(Outcome.PAUSED, due, wait)
+
     def _ask(self, guard: Guard, order_ids: Sequence[str]) -> None:
         """Ask the guard about orders that are pending and due, and apply its answers in the store."""
         self._decide(self._store.look, order_ids)
@@ -184,14 +204,26 @@ class Attempt:
             if (verdict := self._results[order_id].verdict) and verdict.outcome is Outcome.DUE
         ]
         with guard.turn:
-            left = self._lease + self._settings.score_offset - self._schedule.now()
-            replies = guard.ask(due, lease=left)
+            now = self._schedule.now()
+            replies = guard.ask(due, lease=self._lease + self._settings.score_offset - now)
         for order_id, reply in replies.items():
-            self._results[order_id].reply = reply
+            self._results[order_id].reply = reply.still_valid(now)
             self._counts[ANSWERS[reply.answer if reply.was_answered else NO_ANSWER]] += 1
         self._count_unknown([order_id for order_id in due if self._results[order_id].answer is Answer.UNKNOWN])
         for answer, decide in ((Answer.PAID, self._store.settle_paid), (Answer.UNPAID, self._store.expire)):
             self._decide(decide, [order_id for order_id in due if self._results[order_id].answer is answer])
+        for order_id in due:
+            if self._results[order_id].answer is Answer.LATER:
+                self._decide(partial(self._postpone, now), [order_id])
+
+    def _postpone(self, now: float, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Move the deadline of an order to the time of the guard's LATER."""
+        [order_id] = order_ids
+        reply = self._results[order_id].reply
+        if reply and reply.until and (held := self._store.hold(order_id, reply.until, by="guard")):
+            due = held.deadline.timestamp() + self._settings.grace
+            return {order_id: Verdict(Outcome.NOT_DUE, due, wait=due - now)}
+        return self._store.look(order_ids)
 
     def _count_unknown(self, order_ids: Sequence[str]) -> None:
         """Count how often the guard answered UNKNOWN; at the limit, follow ``ORDERS_GUARD_END``."""
@@ -206,6 +238,15 @@ class Attempt:
                 message = "the guard answered unknown %d times for order %s: it is expired (ORDERS_GUARD_END=expire)"
                 logger.warning(message, result.unknown, ids.printable(order_id), extra=fields)
                 result.reply = Reply(Answer.UNPAID)
+
+    def _count_kept(self) -> None:
+        """Count how often the shop's condition has kept each order in a row."""
+        kept = [id_ for id_, result in self._results.items() if result.is_kept]
+        before = self._schedule.failures(kept)
+        for order_id in kept:
+            self._results[order_id].kept = before.get(order_id, {}).get("kept", 0) + 1
+        if kept:
+            self._counts[KEPT] += len(kept)
 
     def _decide(self, decide: Decide, order_ids: Sequence[str]) -> None:
         """Have the store decide about all orders at once or, if that fails, about each one separately."""
@@ -228,14 +269,24 @@ class Attempt:
         self._decide(decide, self._wait_for(verdicts))
 
     def _wait_for(self, verdicts: Mapping[str, Verdict]) -> Sequence[str]:
-        """Wait once for orders that are due within `SKEW`, and return them: the next sweep would be too late."""
-        early = {
-            order_id: max(verdict.wait, 0.0)
-            for order_id, verdict in verdicts.items()
-            if verdict.outcome is Outcome.NOT_DUE and verdict.wait <= SKEW and order_id not in self._waited
-        }
+        """Wait once for orders that are due `SOON`, and return them: the next sweep would be too late.
+
+        An order that was overdue before this update, and still is with the same deadline, has failed: waiting does not
+        help it.
+        """
+        early: dict[str, float] = {}
+        for order_id, verdict in verdicts.items():
+            if verdict.outcome is not Outcome.NOT_DUE or verdict.wait > SOON:
+                continue
+            if self._overdue.get(order_id) == verdict.due:
+                self._results[order_id].verdict = verdict._replace(outcome=Outcome.DUE, reason=UNCHANGED)
+            elif verdict.wait <= 0.0:
+                self._overdue[order_id] = verdict.due
+                early[order_id] = 0.0
+            elif order_id not in self._waited:
+                self._waited.add(order_id)
+                early[order_id] = verdict.wait
         if early:
-            self._waited.update(early)
             self._sleep(max(early.values()))
         return list(early)
 
@@ -245,12 +296,3 @@ class Attempt:
             named = "; ".join(f"{ids.printable(order_id)}: {reason(result)}" for order_id, result in failed[:NAMED])
             cause = next((result.error for _, result in failed if result.error), None)
             raise ExpiryFailed(f"{len(failed)} of {len(order_ids)} orders could not be expired: {named}") from cause
-
-    def _has_failed(self, result: Result) -> bool:
-        if result.verdict and result.verdict.outcome in FINAL:
-            return False
-        if result.answer is Answer.UNKNOWN:
-            return result.is_given_up(self._settings)
-        if result.verdict is None or result.verdict.outcome is Outcome.INVALID:
-            return True
-        return result.verdict.outcome is Outcome.MISSING and result.number >= self._settings.max_attempts

@@ -13,19 +13,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orders import ids
 from orders.config import mask
 from orders.errors import DeliveryFailed
 from orders.events import Event
 from orders.expiry.dispositions import backoff
-from orders.hooks import EventHook
+from orders.hooks import EventHook, call_hook
 from orders.logs import about
 from orders.store import OrderStore, Postponed, without_conflict
 
 if TYPE_CHECKING:
     from orders.config import Settings
+
+T = TypeVar("T")
+
+R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +82,7 @@ def deliver(
     while handlers and not is_over() and (page := retried(claim)):
         give_up = monotonic() + SHARE * settings.lease
         hand = partial(_hand, handlers=handlers, is_over=partial(_is_over, is_over, monotonic, give_up))
-        handed = _map(hand, page, settings.events_parallel)
+        handed = in_threads(hand, page, settings.events_parallel)
         done = [one.event for one in handed if one.is_done]
         again = [
             Postponed(one.event, _wait(one, jitter()), one.error_text, was_refused=one.error is not None)
@@ -94,7 +98,8 @@ def deliver(
     if refused:
         first = refused[0]
         raise DeliveryFailed(
-            f"{len(refused)} events failed, {delivered} were delivered; the first failure is {first.event.kind} "
+            f"{len(refused)} event{'s' if len(refused) > 1 else ''} failed, {delivered} delivered; "
+            f"the first failure is {first.event.kind} "
             f"{first.event.id} of order {ids.printable(first.event.order_id)}: {first.error_text}"
         ) from first.error
     return {"delivered": delivered}
@@ -113,9 +118,7 @@ class _Handed:
         """The error as a text column can hold it; the earlier one if the handlers were not called."""
         if self.error is None:
             return self.event.error
-        text = f"{type(self.error).__name__}: {self.error}"
-        as_unicode = mask(text).encode("utf-8", "backslashreplace").decode()
-        return as_unicode.replace("\0", "\\0")[:MAX_ERROR_LENGTH]
+        return storable(f"{type(self.error).__name__}: {self.error}")
 
 
 def _is_over(is_over: Callable[[], bool], monotonic: Callable[[], float], give_up: float) -> bool:
@@ -127,7 +130,7 @@ def _hand(event: Event, *, handlers: Sequence[EventHook], is_over: Callable[[], 
         return _Handed(event)
     try:
         for handler in handlers:
-            handler(event)
+            call_hook(handler, event)
     except Exception as error:
         fields = about("event_refused", [event.order_id], event_id=event.id, kind=event.kind.value)
         shown = ids.printable(event.order_id)
@@ -136,12 +139,17 @@ def _hand(event: Event, *, handlers: Sequence[EventHook], is_over: Callable[[], 
     return _Handed(event, is_done=True)
 
 
-def _map(hand: Callable[[Event], _Handed], page: Sequence[Event], parallel: int) -> list[_Handed]:
-    """Call the handlers with the events of a page, each of which belongs to another order."""
+def in_threads(call: Callable[[T], R], page: Sequence[T], parallel: int) -> list[R]:
+    """Return the results of a call with each event of a page, all of which belong to other orders."""
     if parallel == 1:
-        return list(map(hand, page))
+        return list(map(call, page))
     with ThreadPoolExecutor(parallel, thread_name_prefix="orders-events") as pool:
-        return list(pool.map(hand, page))
+        return list(pool.map(call, page))
+
+
+def storable(error: str) -> str:
+    """Return an error as a text column can hold it."""
+    return mask(error).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:MAX_ERROR_LENGTH]
 
 
 def _wait(handed: _Handed, jitter: float) -> float:
@@ -150,7 +158,7 @@ def _wait(handed: _Handed, jitter: float) -> float:
 
 
 def prune(store: OrderStore, settings: Settings, *, keep_undelivered: bool, is_over: Callable[[], bool]) -> int:
-    """Delete events that are older than ``ORDERS_EVENTS_RETENTION``; return how many.
+    """Delete events that are older than ``ORDERS_EVENTS_RETENTION``, for which no endpoint waits; return how many.
 
     Args:
         store: the store with the events.
@@ -161,9 +169,16 @@ def prune(store: OrderStore, settings: Settings, *, keep_undelivered: bool, is_o
     Raises:
         StoreError: the database failed.
     """
-    pruned = 0
+    pruned, names = 0, [endpoint.name for endpoint in settings.webhooks]
+    prune_some = partial(
+        store.prune_events,
+        older_than=settings.events_retention,
+        keep_undelivered=keep_undelivered,
+        keep_for=names,
+        limit=PRUNED,
+    )
     while not is_over():
-        some = store.prune_events(older_than=settings.events_retention, keep_undelivered=keep_undelivered, limit=PRUNED)
+        some = prune_some()
         pruned += some
         if some < PRUNED:
             break

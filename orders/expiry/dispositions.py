@@ -6,13 +6,18 @@
 what the attempt found              what happens in Redis
 =================================== ==========================================================================
 the row was changed, or was final   settled: the id is removed from the schedule
-pending, due later                  moved: the score becomes that deadline
-no such row                         rescheduled with backoff (it may not be committed yet), then buried
+pending, due later                  moved: the score becomes its next reminder (``ORDERS_REMIND``) or that deadline
+its reminder could not be recorded  rescheduled after `OUTAGE_BACKOFF`; no attempt is counted
+pending, the schedule is paused     given back: the score becomes its deadline, or the reminder that has passed; no
+                                    attempt is counted
+kept by the shop's condition        rescheduled with backoff from `KEPT_BACKOFF`, without limit; no attempt is counted
+no such row                         rescheduled with backoff (it may not be committed yet), then settled
 the guard answered UNKNOWN          rescheduled with backoff, then ``ORDERS_GUARD_END``; no attempt is counted
 the guard gave no answer            rescheduled with backoff, without limit; no attempt is counted
 the guard was not asked             rescheduled after the breaker's pause; no attempt is counted
 a server failed                     rescheduled after `OUTAGE_BACKOFF`; no attempt is counted
 a hook raised, or the id is invalid rescheduled with backoff, then buried
+the UPDATE did not change a due row rescheduled with backoff, then buried
 the worker process died each time   buried
 =================================== ==========================================================================
 """
@@ -28,10 +33,10 @@ from typing import TYPE_CHECKING, Any
 
 from orders import ids
 from orders.config import mask
-from orders.expiry.guard import Reply
+from orders.expiry.result import FINAL, Result
 from orders.hooks import Answer
 from orders.logs import about
-from orders.schedule import CLOSED, EXPIRED, NOTHING, Counts, Move, Schedule, lateness
+from orders.schedule import CLOSED, EXPIRED, MISSING, NOTHING, Counts, Move, Schedule, lateness
 from orders.store import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -52,52 +57,27 @@ OUTAGE_BACKOFF = 5.0
 """Seconds before the next attempt if a server is at fault and not the order."""
 
 
-def backoff(number: int) -> float:
+KEPT_BACKOFF = 60.0
+"""Seconds after which the shop's condition is looked at again, doubled each time it keeps the order."""
+
+MAX_KEPT_BACKOFF = 3600.0
+"""The longest time between two looks at the shop's condition, in seconds."""
+
+
+def backoff(number: int, first: float = BACKOFF, longest: float = MAX_BACKOFF) -> float:
     """Return the seconds between a failed try and the next one, without jitter.
 
     Args:
         number: the number of the failed try, from 1.
+        first: the seconds after the first try.
+        longest: the most seconds.
     """
-    return min(BACKOFF * 2.0 ** min(number - 1, 30), MAX_BACKOFF)
+    return min(first * 2.0 ** min(number - 1, 30), longest)
 
-
-FINAL = (Outcome.EXPIRED, Outcome.PAID, Outcome.CLOSED)
-"""Outcomes after which an order is settled. A tuple: looking up an enum in a dict calls a Python function."""
 
 _EXPIRED = (Outcome.EXPIRED.value,)
 
-
-class Result:
-    """What an attempt found out about one order.
-
-    There is one for each order, so the defaults are class attributes, which makes it cheaper to create.
-
-    Args:
-        number: the number of this attempt, from 1.
-    """
-
-    verdict: Verdict | None = None
-    """The last verdict of the store."""
-    error: Exception | None = None
-    """The error that the store raised instead."""
-    reply: Reply | None = None
-    """The reply of the guard."""
-    unknown: int = 0
-    """With the answer UNKNOWN, how often the guard has given it so far."""
-    unanswered: int = 0
-    """How often in a row the guard gave no answer."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    @property
-    def answer(self) -> Answer | None:
-        """The guard's answer."""
-        return self.reply.answer if self.reply else None
-
-    def is_given_up(self, settings: Settings) -> bool:
-        """Return whether the guard has answered UNKNOWN ``ORDERS_GUARD_LIMIT`` times."""
-        return self.reply is not None and self.reply.was_answered and self.unknown >= settings.guard_limit
+_NOT_YET = (Outcome.NOT_DUE, Outcome.REMINDED, Outcome.PAUSED)
 
 
 @dataclass(slots=True)
@@ -107,13 +87,17 @@ class Dispositions:
     ends: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """How the attempt ended for each order: an `orders.store.Outcome`, what happens to it in Redis, or both."""
     settled: list[str] = field(default_factory=list)
-    """Orders whose rows are final."""
+    """Orders whose rows are final or deleted."""
+    deleted: list[str] = field(default_factory=list)
+    """Those of them that have no row, after so many attempts that its transaction cannot still be open."""
+    paid: int = 0
+    """How many of them this attempt has marked as paid, because the guard said so."""
     late_by: list[float] = field(default_factory=list)
     """For each order that this attempt expired, its lateness in seconds."""
     moves: list[Move] = field(default_factory=list)
     """Orders that get another score."""
-    retried: list[Move] = field(default_factory=list)
-    """The moves that count as an attempt."""
+    retried: list[tuple[Move, int]] = field(default_factory=list)
+    """The moves that count as an attempt, each with the level of its log line."""
     letters: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Orders to bury, each with its dead letter."""
     counts: Counts = field(default_factory=dict)
@@ -123,7 +107,7 @@ class Dispositions:
         """Make the changes, for the orders whose lease still holds."""
         counts = self.counts  # passed with the first call only
         if self.settled:
-            schedule.settle(lease, self.settled, counts)
+            schedule.settle(lease, self.settled, counts, paid=self.paid)
             counts = NOTHING
         if self.moves:
             schedule.reschedule(lease, self.moves, counts)
@@ -157,8 +141,11 @@ def plan(
     planned.ends = {order_id: planner.add(order_id, result) for order_id, result in results.items()}
     planned.counts = dict(counts)
     if planned.settled:
-        expired = len(planned.late_by)
-        planned.counts |= {EXPIRED: expired, CLOSED: len(planned.settled) - expired, **lateness(planned.late_by)}
+        expired, deleted = len(planned.late_by), len(planned.deleted)
+        closed = len(planned.settled) - expired - deleted
+        planned.counts |= {EXPIRED: expired, CLOSED: closed, **lateness(planned.late_by)}
+        if deleted:
+            planned.counts[MISSING] = deleted
     return planned
 
 
@@ -180,23 +167,44 @@ class _Planner:
         if verdict and verdict.outcome in FINAL:
             self.planned.settled.append(order_id)
             if verdict.outcome is not Outcome.EXPIRED:
+                self.planned.paid += verdict.outcome is Outcome.PAID
                 return (verdict.outcome.value,)
             self.planned.late_by.append(-verdict.wait)
             return _EXPIRED
         if result.answer is Answer.UNKNOWN:
             return (self._ask_again(order_id, result),)
+        if result.is_kept:
+            wait = backoff(result.kept, KEPT_BACKOFF, MAX_KEPT_BACKOFF)
+            self._reschedule(order_id, result, wait, reason(result), is_counted=False)
+            return (Outcome.KEPT.value,)
         number, limit = result.number, self._settings.max_attempts
         found = (verdict.outcome.value,) if verdict and verdict.outcome is not Outcome.DUE else ()
-        if verdict and verdict.outcome is Outcome.NOT_DUE:
-            self.planned.moves.append(Move(order_id, verdict.due))
+        if verdict and verdict.outcome in _NOT_YET and not result.lacks_reminder:
+            self._move(order_id, verdict, number)
             return found
-        if self._outage and not result.error and number <= limit:
-            self._reschedule(order_id, result, OUTAGE_BACKOFF, str(self._outage), is_counted=False)
+        if result.lacks_reminder or (self._outage and not result.error and number <= limit):
+            why = reason(result) if result.error else str(self._outage)
+            self._reschedule(order_id, result, OUTAGE_BACKOFF, why, is_counted=False)
             return (*found, "postponed")
         if number < limit:
             self._reschedule(order_id, result, backoff(number), reason(result), is_counted=True)
             return (*found, "retried")
-        return (*found, self._bury(order_id, result, reason(result)))
+        return (*found, *self._give_up(order_id, result))
+
+    def _move(self, order_id: str, verdict: Verdict, number: int) -> None:
+        """Plan when to look at an order next that is pending, and not due or paused."""
+        is_paused, reminders = verdict.outcome is Outcome.PAUSED, self._settings.reminders
+        look = reminders.missed_look if is_paused else reminders.next_look
+        due = look(verdict.due, verdict.wait)
+        self.planned.moves.append(Move(order_id, due, number - 1 if is_paused else 0, keeps_failure=is_paused))
+
+    def _give_up(self, order_id: str, result: Result) -> tuple[str, ...]:
+        """Plan the end after the last attempt: an order without a row is settled, any other is buried."""
+        if result.verdict and result.verdict.outcome is Outcome.MISSING:
+            self.planned.settled.append(order_id)
+            self.planned.deleted.append(order_id)
+            return ()
+        return (self._bury(order_id, result, reason(result)),)
 
     def _ask_again(self, order_id: str, result: Result) -> str:
         """Plan to ask the guard again. A guard that does not know is not a failed attempt."""
@@ -209,17 +217,22 @@ class _Planner:
             tries = max(result.unknown, result.unanswered)
             self._reschedule(order_id, result, backoff(tries), reason(result), is_counted=False)
             return "unknown"
-        return self._bury(order_id, result, f"{reason(result)}; it was asked {result.unknown} times")
+        return self._bury(
+            order_id,
+            result,
+            f"{reason(result)}; it was asked {'once' if result.unknown == 1 else f'{result.unknown} times'}",
+        )
 
     def _reschedule(self, order_id: str, result: Result, seconds: float, error: str, *, is_counted: bool) -> None:
         now = self._now
         retry_at = now + seconds * (1 + self._jitter() / 2)
-        asked = {"unknown": result.unknown, "unanswered": result.unanswered}
-        failure = {"error": error, "at": now, "retry_at": retry_at, **{name: n for name, n in asked.items() if n}}
+        counts = {"unknown": result.unknown, "unanswered": result.unanswered, "kept": result.kept}
+        failure = {"error": error, "at": now, "retry_at": retry_at, **{name: n for name, n in counts.items() if n}}
         move = Move(order_id, retry_at, result.number - (not is_counted), failure)
         self.planned.moves.append(move)
         if is_counted:
-            self.planned.retried.append(move)
+            is_missing = result.verdict is not None and result.verdict.outcome is Outcome.MISSING
+            self.planned.retried.append((move, logging.INFO if is_missing else logging.WARNING))
 
     def _bury(self, order_id: str, result: Result, why: str) -> str:
         self.planned.letters[order_id] = {"reason": why, "attempts": result.number, "buried_at": self._now}
@@ -231,13 +244,17 @@ class _Planner:
 
 
 def log(planned: Dispositions, lease: float, limit: int) -> None:
-    """Log the orders that failed, and why: one line for each."""
-    for move in planned.retried:
+    """Log the orders that failed or have no row, and why: one line for each."""
+    for order_id in planned.deleted:
+        fields = about("deleted", [order_id], lease=lease, attempt=limit)
+        message = "order %s has no row after %d attempts: it leaves the schedule"
+        logger.info(message, ids.printable(order_id), limit, extra=fields)
+    for move, level in planned.retried:
         failure = move.failure or {}
         why, retry_at, shown = failure["error"], move.due, ids.printable(move.order_id)
         fields = about("retried", [move.order_id], lease=lease, attempt=move.attempts, retry_at=retry_at, reason=why)
         message = "attempt %d of %d for order %s failed, the next one is in %.1f s: %s"
-        logger.warning(message, move.attempts, limit, shown, retry_at - failure["at"], why, extra=fields)
+        logger.log(level, message, move.attempts, limit, shown, retry_at - failure["at"], why, extra=fields)
     for order_id, letter in planned.letters.items():
         shown, number, why = ids.printable(order_id), letter["attempts"], letter["reason"]
         fields = about("buried", [order_id], lease=lease, attempt=number, reason=why)
@@ -256,4 +273,6 @@ def _reason(result: Result) -> str:
         return result.reply.reason
     if result.verdict:
         return result.verdict.reason
+    if result.number == 2:
+        return "the only attempt did not finish: the worker process died"
     return f"none of {result.number - 1} attempts finished: the worker process died each time"

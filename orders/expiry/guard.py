@@ -11,12 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from threading import BoundedSemaphore, Lock, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
 from orders import ids
-from orders.hooks import Answer, GuardHook
+from orders.clock import as_utc
+from orders.hooks import Answer, GuardHook, Later, call_hook
 from orders.logs import about
 
 if TYPE_CHECKING:
@@ -41,6 +43,15 @@ class Reply:
     """Whether the guard returned the answer. If it fails or is late, the answer is UNKNOWN and the order waits."""
     wait: float = 0.0
     """If the guard was not called, the seconds until it may be."""
+    until: datetime | None = None
+    """With the answer LATER, the new deadline, in UTC."""
+
+    def still_valid(self, now: float) -> Reply:
+        """Return the reply, or UNKNOWN in place of LATER with a time that has passed: it says nothing."""
+        if self.until is None or self.until.timestamp() > now:
+            return self
+        reason = f"the guard answered LATER with a time that has passed: {self.until.isoformat()}"
+        return Reply(Answer.UNKNOWN, reason, was_answered=True)
 
 
 _Answered: TypeAlias = tuple[str, Reply]
@@ -172,14 +183,13 @@ class Guard:
     def _question(self, order_id: str, answers: SimpleQueue[_Answered]) -> None:
         """Call the guard about one order, in a thread of its own."""
         try:
-            answer = Answer(self._hook(order_id))
+            reply = _reply(call_hook(self._hook, order_id))
         except BaseException as error:  # SystemExit too: the thread ends here anyway
             fields = about("guard_failed", [order_id])
             logger.warning("the guard failed for order %s", ids.printable(order_id), exc_info=True, extra=fields)
             answers.put((order_id, Reply(Answer.UNKNOWN, f"the guard failed: {type(error).__name__}: {error}")))
         else:
-            reason = "the guard does not know yet" if answer is Answer.UNKNOWN else ""
-            answers.put((order_id, Reply(answer, reason, was_answered=True)))
+            answers.put((order_id, reply))
         finally:
             self._room.release()
 
@@ -199,3 +209,19 @@ class Guard:
             return {}  # the answer of a call that was abandoned
         self._breaker.note(is_answered=reply.was_answered)
         return {order_id: reply}
+
+
+def _reply(given: Answer | Later) -> Reply:
+    """Return the reply for what the guard returned.
+
+    Raises:
+        ValueError: it is not an answer.
+        InvalidDeadline: the time of LATER is not an aware datetime.
+    """
+    if isinstance(given, Later):
+        return Reply(Answer.LATER, was_answered=True, until=as_utc(given.until))
+    answer = Answer(given)
+    if answer is Answer.LATER:
+        raise ValueError("Answer.LATER needs a time: return Answer.LATER(until)")
+    reason = "the guard does not know yet" if answer is Answer.UNKNOWN else ""
+    return Reply(answer, reason, was_answered=True)

@@ -7,23 +7,25 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from operator import call
 from typing import Any, Self, TypeVar
 
 from orders import ids
-from orders.clock import Clock, SystemClock, resolve_deadline
+from orders.arguments import check_type, pairs_of
+from orders.clock import Clock, SystemClock, from_now
 from orders.config import Settings
-from orders.errors import InvalidDeadline
 from orders.expiry.attempt import Attempt
+from orders.expiry.deadlines import decide_deadline
 from orders.expiry.deliver import deliver, prune
-from orders.expiry.dispositions import FINAL
 from orders.expiry.explain import Explanation, explain_order
-from orders.expiry.guard import Guard
+from orders.expiry.guard import Guard, Reply
+from orders.expiry.ownership import Ownership
 from orders.expiry.reconcile import Reconciled, reconcile
+from orders.expiry.updates import ScheduleUpdates
+from orders.expiry.webhooks import Round
 from orders.hooks import Answer, EventHook, Hooks
 from orders.ids import OrderId
-from orders.schedule import NOT_REMOVED, NOT_SCHEDULED, Lease, Outages, Schedule, connect_schedule
-from orders.store import Joined, OrderStore, Payment, SqlStore, State, Transactions, without_conflict
+from orders.schedule import Lease, Outages, Schedule, connect_schedule
+from orders.store import Joined, OrderStore, Payment, SqlStore, State, TableAltered, Transactions, without_conflict
 
 T = TypeVar("T")
 
@@ -54,23 +56,25 @@ class OrderExpiry:
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        check_type("hooks", hooks, Hooks | None)
         self.settings = settings
         self.schedule = schedule
         self.store = store
         self.hooks = hooks or Hooks()
-        self.outages = Outages()
-        """Counts the updates of Redis that failed after a commit."""
         self.transactions = transactions or store.transactions
+        self.ownership = Ownership(schedule, store, settings)
+        self._updates = ScheduleUpdates(schedule, self.transactions)
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._jitter = jitter
-        self._retry = partial(without_conflict, sleep=sleep, jitter=jitter)
+        self.retry = partial(without_conflict, sleep=sleep, jitter=jitter)
         self._guard: Guard | None = None
 
     @classmethod
     def connect(cls, settings: Settings | None = None, *, hooks: Hooks | None = None) -> Self:
         """Connect to the Redis and the database of the settings, by default those of the environment."""
-        settings, hooks = settings or Settings(), hooks or Hooks()
+        check_type("settings", settings, Settings | None)
+        settings, hooks = settings or Settings(), Hooks() if hooks is None else hooks
         return cls(settings, connect_schedule(settings), SqlStore(settings, hooks=hooks), hooks=hooks)
 
     def deadline(
@@ -82,16 +86,8 @@ class OrderExpiry:
         context: Mapping[str, Any] | None = None,
     ) -> datetime:
         """Return the deadline that `enqueue` would schedule; see `orders.deadline`."""
-        resolve = partial(resolve_deadline, self._clock, default=self.settings.timeout)
-        if expires_at is not None or timeout is not None or self.hooks.rule is None:
-            return resolve(expires_at=expires_at, timeout=timeout)
-        ruled = self.hooks.rule(ids.parse(order_id), context or {})
-        try:
-            if isinstance(ruled, datetime):
-                return resolve(expires_at=ruled, timeout=None)
-            return resolve(expires_at=None, timeout=ruled)
-        except InvalidDeadline as error:
-            raise InvalidDeadline(f"the deadline rule of the shop returned {ruled!r}: {error}") from error
+        decide = partial(decide_deadline, hooks=self.hooks, clock=self._clock, settings=self.settings)
+        return decide(ids.parse(order_id), (expires_at, timeout), context)
 
     def enqueue(
         self,
@@ -104,23 +100,27 @@ class OrderExpiry:
     ) -> datetime:
         """Schedule an order's expiry, in one round trip to Redis; see `orders.enqueue`."""
         deadline = self.deadline(order_id, expires_at=expires_at, timeout=timeout, context=context)
-        self._schedule([(ids.parse(order_id), deadline)], session)
+        self._updates.enqueue(self.due_at([(ids.parse(order_id), deadline)]), session)
         return deadline
 
     def enqueue_many(self, pairs: Iterable[tuple[OrderId, datetime | None]], *, session: Joined | None = None) -> int:
         """Schedule many orders; see `orders.enqueue_many`."""
         entries = self.entries(pairs)
-        self._schedule(entries, session)
+        self._updates.enqueue(self.due_at(entries), session)
         return len(entries)
 
     def entries(self, pairs: Iterable[tuple[OrderId, datetime | None]]) -> list[tuple[str, datetime]]:
         """Validate ids and deadlines; return them as they are scheduled. See `orders.enqueue_many`."""
-        return [(ids.parse(order_id), self.deadline(order_id, expires_at=given)) for order_id, given in pairs]
+        return [(ids.parse(order_id), self.deadline(order_id, expires_at=given)) for order_id, given in pairs_of(pairs)]
 
     def due_at(self, entries: Iterable[tuple[str, datetime]]) -> list[tuple[str, float]]:
-        """Return with each id when it is due: its deadline plus the grace, in Unix seconds."""
-        grace = self.settings.grace
-        return [(order_id, deadline.timestamp() + grace) for order_id, deadline in entries]
+        """Return with each id when to look at it, in Unix seconds: at its next reminder, or once it is due."""
+        grace, reminders = self.settings.grace, self.settings.reminders
+        dues = [(order_id, deadline.timestamp() + grace) for order_id, deadline in entries]
+        if not reminders.before:
+            return dues
+        now = self._clock.now().timestamp()
+        return [(order_id, reminders.next_look(due, due - now)) for order_id, due in dues]
 
     instants = due_at  # its name before
 
@@ -138,37 +138,50 @@ class OrderExpiry:
         extend = partial(self.store.extend, ids.parse(order_id), deadline, session=session)
         extended = self._run_for(session)(extend)
         if extended is not None:
-            self._schedule([(extended, deadline)], session)
+            self._updates.enqueue(self.due_at([(extended, deadline)]), session)
         return extended is not None
+
+    def hold(self, order_id: OrderId, seconds: float | timedelta, *, session: Joined | None = None) -> bool:
+        """Keep a pending order from expiring for some time; see `orders.hold`."""
+        return self._hold(ids.parse(order_id), self.held_until(seconds), by="hold", session=session)
+
+    def held_until(self, seconds: float | timedelta) -> datetime:
+        """Return the deadline that `hold` gives at least, in UTC."""
+        return from_now(self._clock, seconds)
+
+    def cancel(self, order_id: OrderId, *, reason: str = "cancelled", session: Joined | None = None) -> bool:
+        """Cancel an order if it is pending; see `orders.cancel`."""
+        cancel = partial(self.store.cancel, ids.parse(order_id), reason=reason, session=session)
+        cancelled = self._run_for(session)(cancel)
+        if cancelled is not None:
+            self._updates.settled(cancelled, session)
+        return cancelled is not None
 
     def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
         """Mark an order as paid if it is pending; see `orders.pay`."""
-        pay = partial(self.store.pay, ids.parse(order_id), reference=reference, session=session)
-        payment = self._run_for(session)(pay)
-        if payment.is_final:
-            self._settled(payment.order_id, session)
+        order_id, reference = ids.parse(order_id), ids.parse_reference(reference)
+        payment = self._run_for(session)(partial(self.store.pay, order_id, reference=reference, session=session))
+        self._updates.paid(payment, session)
         return payment
 
     def check(self, order_id: OrderId) -> State:
         """Expire an order now if it is overdue; return its state. See `orders.check`."""
         order_id = ids.parse(order_id)
         state = self._state(order_id)
-        if state is not State.OVERDUE:
+        if state is not State.OVERDUE or self.store.pauses.current():
             return state
-        answer = self.guard.ask([order_id])[order_id].answer if self.guard else Answer.UNPAID
-        if answer is Answer.UNKNOWN:
-            return state
-        decide = self.store.settle_paid if answer is Answer.PAID else self.store.expire
-        verdict = self._run_for(None)(partial(decide, [order_id]))[order_id]
-        if verdict.outcome in FINAL:
-            self._settled(order_id, None)
+        reply = self.guard.ask([order_id])[order_id] if self.guard else Reply(Answer.UNPAID)
+        if reply.until is not None:
+            self._hold(order_id, reply.until, by="guard", session=None)
+        elif reply.answer is not Answer.UNKNOWN:
+            decide = self.store.settle_paid if reply.answer is Answer.PAID else self.store.expire
+            verdict = self._run_for(None)(partial(decide, [order_id]))[order_id]
+            self._updates.decided(order_id, verdict)
         return self._state(order_id)
 
     def remove(self, order_id: OrderId, *, session: Joined | None = None) -> bool:
         """Remove an order from the schedule; see `orders.remove`."""
-        order_id, removed = ids.parse(order_id), list[int]()
-        self._update(lambda: removed.append(self.schedule.remove([order_id])), [order_id], session, NOT_REMOVED)
-        return sum(removed) > 0
+        return self._updates.remove(ids.parse(order_id), session)
 
     def expire(self, order_ids: Iterable[str], lease: float, *, shard: int | None = None) -> dict[str, int]:
         """Make one attempt to expire orders that a sweep has claimed.
@@ -188,7 +201,9 @@ class OrderExpiry:
             SchemaError: the orders table is unsuitable. All orders are rescheduled; the attempt is not counted.
             ConfigError: the driver is not installed. All orders are rescheduled; the attempt is not counted.
             ScheduleError: Redis failed. Orders that are not settled are claimed again when their lease ends.
+            WrongDatabase: the schedule belongs to another database. Nothing was done.
         """
+        self.ownership.check_once()
         order_ids = list(order_ids)
         attempt = self.attempt(Lease(lease, shard))
         attempt.start(order_ids)
@@ -208,13 +223,15 @@ class OrderExpiry:
         )
 
     def deliver(self, *, is_over: Callable[[], bool] = lambda: False) -> dict[str, int]:
-        """Deliver events to the handlers; see `orders.expiry.deliver.deliver`."""
-        handlers = self._event_hooks()
-        return deliver(self.store, handlers, self.settings, is_over=is_over, sleep=self._sleep, jitter=self._jitter)
+        """Deliver events to the handlers and the webhooks; see `orders.expiry.deliver.deliver` and `Round`."""
+        run = partial(deliver, self.store, self._event_hooks(), self.settings, is_over=is_over)
+        return self._round(is_over).beside(partial(run, sleep=self._sleep, jitter=self._jitter))
 
     def prune(self, *, is_over: Callable[[], bool] = lambda: False) -> int:
         """Delete old events; see `orders.expiry.deliver.prune`."""
-        return prune(self.store, self.settings, keep_undelivered=bool(self.hooks.event_hooks), is_over=is_over)
+        pruned = prune(self.store, self.settings, keep_undelivered=bool(self.hooks.event_hooks), is_over=is_over)
+        self._round(is_over).look_back()
+        return pruned
 
     def reconcile(
         self,
@@ -225,19 +242,13 @@ class OrderExpiry:
         is_over: Callable[[], bool] = lambda: False,
     ) -> Reconciled:
         """Schedule the missing pending rows; see `orders.expiry.reconcile.reconcile`."""
-        return reconcile(
-            self.schedule,
-            self.store,
-            self.settings,
-            everything=everything,
-            dry_run=dry_run,
-            progress=progress,
-            is_over=is_over,
-        )
+        self.ownership.check()
+        run = partial(reconcile, self.schedule, self.store, self.settings, progress=progress, is_over=is_over)
+        return run(everything=everything, dry_run=dry_run)
 
     def explain(self, order_id: OrderId) -> Explanation:
         """Return what is known about an order and what will happen to it next; see `orders.explain`."""
-        return explain_order(ids.parse(order_id), self.schedule, self.store, self.settings)
+        return explain_order(ids.parse(order_id), self.schedule, self.store, self.settings, self.hooks)
 
     def close(self) -> None:
         """Close the connections to Redis and to the database."""
@@ -255,39 +266,31 @@ class OrderExpiry:
     def guard(self, guard: Guard) -> None:
         self._guard = guard
 
+    @property
+    def outages(self) -> Outages:
+        """Counts the updates of Redis that failed after a commit."""
+        return self._updates.outages
+
+    def _hold(self, order_id: str, deadline: datetime, *, by: str, session: Joined | None) -> bool:
+        """Give a pending order a later deadline; return whether it is pending."""
+        held = self._run_for(session)(partial(self.store.hold, order_id, deadline, by=by, session=session))
+        if held is not None:
+            self._updates.enqueue(self.due_at([(held.order_id, held.deadline)]), session)
+        return held is not None
+
+    def _round(self, is_over: Callable[[], bool]) -> Round:
+        return Round(self.store, self.settings, self._clock, is_over, self._sleep, self._jitter)
+
     def _event_hooks(self) -> Sequence[EventHook]:
         hooks = self.hooks.event_hooks
         return hooks if self.settings.events_parallel == 1 else list(map(self.transactions.in_thread, hooks))
 
     def _state(self, order_id: str) -> State:
-        row = self.store.row(order_id)
-        return row.state if row else State.MISSING
+        return row.state if (row := self.store.row(order_id)) else State.MISSING
 
     def _run_for(self, session: Joined | None) -> Callable[[Callable[[], T]], T]:
-        """Return a function that runs a transaction and, unless it is the caller's, repeats it after a conflict."""
-        return call if self.transactions.is_joined(session) else self._retry
+        """Return a function that runs a transaction, and repeats it after a conflict.
 
-    def _schedule(self, entries: Sequence[tuple[str, datetime]], session: Joined | None) -> None:
-        order_ids = [order_id for order_id, _ in entries]
-        self._update(lambda: self.schedule.enqueue(self.due_at(entries)), order_ids, session, NOT_SCHEDULED)
-
-    def _update(
-        self, update: Callable[[], object], order_ids: Sequence[str], session: Joined | None, consequence: str
-    ) -> None:
-        """Update the schedule: now or, in the caller's transaction, after its commit."""
-        forgives = self.transactions.forgives(session)
-        self.transactions.after_commit(session, self._forgiven(update, order_ids, consequence) if forgives else update)
-
-    def _settled(self, order_id: str, session: Joined | None) -> None:
-        """Remove a final order from the schedule. If Redis fails, a worker removes it at the deadline."""
-        remove = partial(self.schedule.remove, [order_id])
-        self.transactions.after_commit(session, self._forgiven(remove, [order_id], NOT_REMOVED))
-
-    def _forgiven(self, update: Callable[[], object], order_ids: Sequence[str], consequence: str) -> Callable[[], None]:
-        """Return *update* with errors of Redis logged and counted instead of raised."""
-
-        def try_to_update() -> None:
-            with self.outages.forgiven(order_ids, consequence):
-                update()
-
-        return try_to_update
+        In the caller's transaction it repeats only what a savepoint has undone.
+        """
+        return partial(self.retry, kind=TableAltered) if self.transactions.is_joined(session) else self.retry

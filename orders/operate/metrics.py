@@ -20,11 +20,12 @@ from typing import Literal, TypeAlias
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from orders.config import is_ours, mask
+from orders.config import QUEUES, is_ours, mask
 from orders.expiry import OrderExpiry
 from orders.logs import about
-from orders.operate.operations import Operations, Where
-from orders.schedule import ANSWERS, BOUNDS, BUCKETS, CLOSED, EXPIRED, LATENESS_SUM, client
+from orders.operate.lists import Where
+from orders.operate.operations import Operations
+from orders.schedule import ANSWERS, BOUNDS, BUCKETS, CLOSED, EXPIRED, LATENESS_SUM, MISSING, REMINDED, client
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,6 @@ PREFIX = "order_expiry_"
 
 LIMIT = 3.0
 """Seconds that a scrape waits for a server. The default timeout of Prometheus itself is 10."""
-
-QUEUES = ("orders.sweep", "orders.expire", "orders.events")
-"""The queues of the tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +53,59 @@ class MetricInfo:
 
 
 UP = MetricInfo("up", "gauge", "Whether the server answered this scrape", "store")
+BEAT_SILENT = MetricInfo(
+    "beat_silent", "gauge", "1 if a worker sent the last run of a task because beat did not", "task"
+)
 BACKLOG = MetricInfo("backlog", "gauge", "Messages waiting in a queue of the broker", "queue")
 OVERDUE = MetricInfo(
-    "oldest_overdue_seconds", "gauge", "How long the oldest pending row in the database has been due; 0 if none is"
+    "oldest_overdue_seconds", "gauge", "How long the oldest row that may expire has been due; 0 if none is"
 )
+KEPT = MetricInfo("kept", "gauge", "Rows that are pending and due, but kept by the shop's condition")
 SINCE_SWEEP = MetricInfo("seconds_since_sweep", "gauge", "Seconds since the last sweep; with shards, the longest")
+PAUSED = MetricInfo("paused", "gauge", "Whether the schedule, or a part of it, is paused: 1 or 0")
+WEBHOOKS = {
+    "waiting": MetricInfo("webhooks_waiting", "gauge", "Events that wait to be posted to an endpoint", "endpoint"),
+    "dead": MetricInfo("webhooks_dead", "gauge", "Events that an endpoint did not accept for days", "endpoint"),
+    "oldest": MetricInfo(
+        "webhooks_oldest_seconds", "gauge", "How long the oldest event has waited for an endpoint", "endpoint"
+    ),
+    "is_gone": MetricInfo("webhooks_gone", "gauge", "1 if an endpoint answered 410 Gone and gets nothing", "endpoint"),
+}
 STANDING = {
     Where.PENDING: MetricInfo("pending", "gauge", "Scheduled orders that are not due yet"),
-    Where.DUE: MetricInfo("due", "gauge", "Scheduled orders that are due and not yet claimed by a sweep"),
+    Where.DUE: MetricInfo("due", "gauge", "Scheduled orders that are due, or whose reminder is, and not yet claimed"),
     Where.LEASED: MetricInfo("leased", "gauge", "Orders that a sweep has claimed and no worker has settled yet"),
     Where.DEAD: MetricInfo("dead", "gauge", "Dead letters: orders that could not be expired and wait for an operator"),
 }
 COUNTED = {
     EXPIRED: MetricInfo("expired", "counter", "Orders that workers expired"),
     CLOSED: MetricInfo("closed", "counter", "Orders that workers found paid, cancelled or expired, or marked as paid"),
+    REMINDED: MetricInfo("reminded", "counter", "Reminders that workers recorded (ORDERS_REMIND)"),
+    MISSING: MetricInfo("missing", "counter", "Orders that workers settled because their rows were deleted"),
     "retried": MetricInfo("retried", "counter", "Failed attempts after which an order was rescheduled"),
     "buried": MetricInfo("buried", "counter", "Orders that became dead letters"),
     "reconciled": MetricInfo("reconciled", "counter", "Pending orders that reconcile added to the schedule"),
-    "rescued": MetricInfo("rescued", "counter", "Sweeps that workers sent because beat did not"),
+    "braked": MetricInfo("braked", "counter", "Pauses by the brake, with shards of each one"),
+    "rescued": MetricInfo("rescued", "counter", "Tasks that workers sent because beat did not"),
+    "stalled": MetricInfo("stalled", "counter", "Times that a worker got no messages and made a new consumer"),
 }
 GUARD = MetricInfo("guard_answers", "counter", "Answers of the guard", "answer")
 LATENESS = MetricInfo("lateness_seconds", "histogram", "How long orders had been due when workers expired them")
 
-METRICS = (UP, *STANDING.values(), OVERDUE, SINCE_SWEEP, BACKLOG, *COUNTED.values(), GUARD, LATENESS)
+METRICS = (
+    UP,
+    *STANDING.values(),
+    OVERDUE,
+    KEPT,
+    SINCE_SWEEP,
+    BEAT_SILENT,
+    PAUSED,
+    BACKLOG,
+    *WEBHOOKS.values(),
+    *COUNTED.values(),
+    GUARD,
+    LATENESS,
+)
 """All metrics, in the order of docs/reference/metrics.md."""
 
 Read: TypeAlias = Callable[[], list[Metric]]
@@ -93,12 +121,15 @@ class OrdersCollector(Collector):
 
     def __init__(self, expiry: OrderExpiry, *, limit: float = LIMIT) -> None:
         self._operations = Operations(expiry)
+        self._schedule = expiry.schedule
         self._store = expiry.store
         self._limit = limit
         self._lock = Lock()
-        self._sources = {"redis": _Source(self._schedule), "database": _Source(self._database)}
+        self._sources = {"redis": _Source(self._redis), "database": _Source(self._database)}
         settings = expiry.settings
+        self._endpoints = {endpoint.name for endpoint in settings.webhooks}
         if is_ours(settings.broker_url):
+            self._queues = settings.queues
             self._broker = client(settings.model_copy(update={"redis_url": settings.broker_url}))
             self._sources["broker"] = _Source(self._backlog)
 
@@ -125,26 +156,41 @@ class OrdersCollector(Collector):
                 yield from metrics
         yield up
 
-    def _schedule(self) -> list[Metric]:
+    def _redis(self) -> list[Metric]:
         overview = self._operations.overview()
         counters = overview.counters
         gauges = [_gauge(info, overview.counts[where]) for where, info in STANDING.items()]
+        gauges.append(_gauge(PAUSED, float(overview.is_paused)))
         if overview.swept_ago is not None:
             gauges.append(_gauge(SINCE_SWEEP, overview.swept_ago))
         counted = [_counter(info, counters.get(name, 0)) for name, info in COUNTED.items()]
         answers = _counter(GUARD)
         for answer, name in ANSWERS.items():
             answers.add_metric([answer], counters.get(name, 0))
-        return [*gauges, *counted, answers, _lateness(counters)]
+        silent, rescued = _gauge(BEAT_SILENT), self._schedule.rescued()
+        for task in self._schedule.runs():
+            silent.add_metric([task], float(task in rescued))
+        return [*gauges, silent, *counted, answers, _lateness(counters)]
 
     def _database(self) -> list[Metric]:
-        return [_gauge(OVERDUE, max(self._store.oldest_overdue() or 0.0, 0.0))]
+        overdue = max(self._store.oldest_overdue() or 0.0, 0.0)
+        return [_gauge(OVERDUE, overdue), _gauge(KEPT, self._store.count_kept()), *self._webhooks()]
+
+    def _webhooks(self) -> list[Metric]:
+        """Return the gauges of the endpoints; none without endpoints, so that nothing is read."""
+        gauges = {name: _gauge(info) for name, info in WEBHOOKS.items()} if self._endpoints else {}
+        for row in self._store.deliveries.progress() if gauges else ():
+            if row.endpoint not in self._endpoints:
+                continue
+            for name, gauge in gauges.items():
+                gauge.add_metric([row.endpoint], float(getattr(row, name)))
+        return list(gauges.values())
 
     def _backlog(self) -> list[Metric]:
         backlog = _gauge(BACKLOG)
         with self._broker.pipeline(transaction=False) as pipeline:
             for queue in QUEUES:
-                pipeline.llen(queue)
+                pipeline.llen(self._queues[queue])
             for queue, length in zip(QUEUES, pipeline.execute(), strict=True):
                 backlog.add_metric([queue], length)
         return [backlog]

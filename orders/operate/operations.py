@@ -1,105 +1,30 @@
-"""An operator's operations: count and list orders by state, explain one, requeue, remove and extend.
+"""An operator's operations: count and list orders by state, explain one, requeue, remove, extend, hold and expire.
 
-The command line and the admin pages use them. A list is read by rank, so the last page costs as much as the first:
-O(log N + page size).
+The command line and the operators' pages use them.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from functools import cached_property
-from heapq import merge, nsmallest
+from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
 from orders import ids
-from orders.expiry import Explanation, OrderExpiry, explain_order
-from orders.schedule import Listed, Schedule, Standing
+from orders.clock import to_datetime
+from orders.errors import InvalidOrderId
+from orders.expiry import Explanation, OrderExpiry, current_pause, explain_order, pause_schedule, resume_schedule
+from orders.operate import lists
+from orders.operate.history import Bucket, read_history
+from orders.operate.lists import REACH, Item, Overview, Page, Reason, Where
+from orders.schedule import Schedule
+from orders.store import Found, Pause, State
 
-REACH = 5000
-"""The most entries that pages show of dead letters and of several shards. These are not stored in order, so a page has
-to read all entries before it. Entries beyond this are counted, and a page says so."""
-
-
-class Where(StrEnum):
-    """The state of an order in the schedule."""
-
-    PENDING = "pending"
-    """It is not due yet."""
-    DUE = "due"
-    """It is due and no sweep has claimed it yet, or its lease has ended."""
-    LEASED = "leased"
-    """A sweep has claimed it for a worker."""
-    DEAD = "dead"
-    """It is buried and waits for an operator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One order in a list. Its id may be any member of a sorted set; see `orders.ids`."""
-
-    order_id: str
-    at: datetime | None
-    """When it is due, its lease ends or it was buried; None if that is not a valid date."""
-    attempts: int
-    """Attempts that were started and did not succeed."""
-    reason: str | None
-    """Why the last attempt failed, or why it was buried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of a list."""
-
-    items: Sequence[Item]
-    number: int
-    """From 1."""
-    pages: int
-    """The number of pages, at least 1."""
-    total: int
-    """How many orders are in the list."""
-    reachable: int
-    """How many of them the pages show: at most `REACH` dead letters, and at most `REACH` orders with shards."""
-
-
-class Overview:
-    """The number of orders in each state, read at one time.
-
-    Args:
-        standings: the counts of each sorted set.
-        swept: how many of these sorted sets are swept: the first ones.
-    """
-
-    def __init__(self, standings: Sequence[Standing], swept: int) -> None:
-        self.now = datetime.fromtimestamp(standings[0].now, UTC)
-        self._standings = standings
-        self._swept = standings[:swept]
-
-    @property
-    def swept_ago(self) -> float | None:
-        """Seconds since the last sweep, of the shard that has waited longest; None if one was never swept."""
-        ago = [None if found.swept_at is None else max(0.0, found.now - found.swept_at) for found in self._swept]
-        return None if None in ago else max(seconds for seconds in ago if seconds is not None)
-
-    @cached_property
-    def counts(self) -> dict[Where, int]:
-        """The number of orders in each state."""
-        listed = (Where.PENDING, Where.DUE, Where.LEASED)
-        counted = {where: sum(len(span) for ranks in self.ranks(where) for span in ranks) for where in listed}
-        return {**counted, Where.DEAD: sum(found.dead for found in self._standings)}
-
-    @property
-    def counters(self) -> Mapping[str, float]:
-        """The counters; see `orders.schedule.counters`."""
-        names = {name for found in self._standings for name in found.counters}
-        return {name: sum(found.counters.get(name, 0.0) for found in self._standings) for name in names}
-
-    def ranks(self, where: Where) -> Sequence[Sequence[range]]:
-        """Return the ranks of the orders in a state, per sorted set, in order. Dead letters have no ranks."""
-        return [_ranks(found, where) for found in self._standings]
+ROWS = 1000
+"""Rows that are read at once."""
 
 
 class Operations:
@@ -128,7 +53,16 @@ class Operations:
         """
         return Overview([each.standing() for each in self._schedule.sets()], len(self._schedule.shards))
 
-    def page(self, where: Where, *, number: int = 1, size: int = 50, overview: Overview | None = None) -> Page:
+    def page(
+        self,
+        where: Where,
+        *,
+        number: int = 1,
+        size: int = 50,
+        overview: Overview | None = None,
+        within: timedelta | None = None,
+        reason: str | None = None,
+    ) -> Page:
         """Return a page of the orders in a state, the earliest first.
 
         Args:
@@ -136,22 +70,79 @@ class Operations:
             number: from 1; the last page if it is too high.
             size: orders per page.
             overview: a recent result of `overview`, to save a round trip.
+            within: only pending orders that are due in that time.
+            reason: only dead letters with this reason, as `reasons` returns it.
 
         Raises:
             ScheduleError: Redis failed.
         """
         overview = overview or self.overview()
-        total = overview.counts[where]
-        listed = [] if where is Where.DEAD else list(zip(self._schedule.sets(), overview.ranks(where), strict=False))
-        reachable = total if len(listed) == 1 else min(total, REACH)
-        pages = max(1, -(-reachable // size))
-        number = min(max(number, 1), pages)
-        first = (number - 1) * size
         if where is Where.DEAD:
-            items = self._buried(first, size)
-        else:
-            items = [_item(found) for found in _listed(listed, first, size)]
+            letters = list(self._buried(reason))
+            total = overview.counts[where] if reason is None else len(letters)
+            first, number, pages = _cut(len(letters), number, size)
+            oldest = nsmallest(first + size, letters, key=lambda found: (found[1]["buried_at"], found[0]))
+            return Page([lists.letter(*found) for found in oldest[first:]], number, pages, total, len(letters))
+        listed = list(zip(self._schedule.sets(), overview.ranks(where), strict=False))
+        if within is not None and where is Where.PENDING:
+            ahead = within.total_seconds()
+            listed = [(each, lists.before(ranks, each.due(ahead=ahead))) for each, ranks in listed]
+        total = sum(len(span) for _, ranks in listed for span in ranks)
+        reachable = total if len(listed) == 1 else min(total, REACH)
+        first, number, pages = _cut(reachable, number, size)
+        items = [lists.item(found) for found in lists.listed(listed, first, size)]
         return Page(items, number, pages, total, reachable)
+
+    def reasons(self) -> list[Reason]:
+        """Return why orders were buried, the most frequent reason first.
+
+        Raises:
+            ScheduleError: Redis failed.
+        """
+        buried: defaultdict[str, list[float]] = defaultdict(list)
+        for _, letter in self._buried(None):
+            buried[lists.group(letter["reason"])].append(letter["buried_at"])
+        found = [Reason(text, len(times), to_datetime(max(times))) for text, times in buried.items()]
+        return sorted(found, key=lambda reason: (-reason.number, reason.text))
+
+    def buried(self, reason: str | None = None) -> list[str]:
+        """Return the ids of all dead letters, or of those with a reason, as `reasons` returns it.
+
+        Raises:
+            ScheduleError: Redis failed.
+        """
+        return [order_id for order_id, letter in self._schedule.dead() if _has(letter, reason)]
+
+    def count_kept(self) -> int:
+        """Return how many orders are pending and due, but kept by the shop's condition.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        return self._expiry.store.count_kept()
+
+    def kept(self, *, number: int = 1, size: int = 50) -> Page:
+        """Return a page of the orders that are pending and due, but kept by the shop's condition, the earliest first.
+
+        Args:
+            number: from 1; the last page if it is too high.
+            size: orders per page.
+
+        Raises:
+            StoreError: the database failed.
+            ScheduleError: Redis failed.
+        """
+        total = self.count_kept()
+        reachable = min(total, REACH)
+        first, number, pages = _cut(reachable, number, size)
+        rows = list(islice(self._kept(), first, min(first + size, REACH)))
+        failures = self._schedule.failures([row.order_id for row in rows])
+        items = [Item(row.order_id, row.deadline, 0, failures.get(row.order_id, {}).get("error")) for row in rows]
+        return Page(items, number, pages, total, reachable)
+
+    def history(self, *, minutes: int, step: int = 1) -> Sequence[Bucket]:
+        """Return what was counted in the last minutes; see `orders.operate.history.read_history`."""
+        return read_history(self._schedule, minutes=minutes, step=step)
 
     def explain(self, order_id: str) -> Explanation:
         """Return everything that is known about an order. The id may be any member of the schedule.
@@ -161,7 +152,7 @@ class Operations:
             StoreError: the database failed.
         """
         expiry = self._expiry
-        return explain_order(order_id, expiry.schedule, expiry.store, expiry.settings)
+        return explain_order(order_id, expiry.schedule, expiry.store, expiry.settings, expiry.hooks)
 
     def retry(self, order_ids: Iterable[str]) -> list[str]:
         """Requeue dead letters, due now and with no attempts counted; return the ids that were buried.
@@ -208,63 +199,78 @@ class Operations:
         deadline = expiry.deadline(order_id, timeout=start - now + by)
         return deadline if expiry.extend(order_id, expires_at=deadline) else None
 
+    def hold(self, order_id: str, by: timedelta) -> bool:
+        """Keep a pending order from expiring for some time from now; see `orders.hold`.
+
+        Returns:
+            Whether the order was pending. If not, nothing has changed.
+
+        Raises:
+            InvalidOrderId: the id is invalid.
+            InvalidDeadline: the new deadline is after the year 9999.
+            StoreError: the database failed. Nothing has changed.
+            ScheduleError: Redis failed after the row was changed. At the old deadline, a worker reschedules the order.
+        """
+        return self._expiry.hold(order_id, by)
+
+    def expire_now(self, order_ids: Iterable[str]) -> list[str]:
+        """Make now the deadline of pending orders, in row and schedule, so that the next sweep expires them.
+
+        The shop's guard and condition are asked as at any deadline, and a payment that comes first wins.
+
+        Returns:
+            The ids of the orders that were pending.
+
+        Raises:
+            StoreError: the database failed. Orders before it in the list have changed; calling again is safe.
+            ScheduleError: Redis failed after a row was changed. Reconcile schedules that order; calling again is safe.
+        """
+        changed = []
+        for order_id in order_ids:
+            with suppress(InvalidOrderId):  # it has no row
+                if self._expiry.extend(order_id, timeout=0):
+                    changed.append(order_id)
+        return changed
+
+    def pause(self, seconds: float | None, *, reason: str | None, by: str) -> Pause:
+        """Let nothing expire for some time; see `orders.pause`."""
+        return pause_schedule(self._expiry, seconds, reason=reason, by=by)
+
+    def resume(self, *, extend: bool) -> Pause | None:
+        """End the pause; see `orders.resume`."""
+        return resume_schedule(self._expiry, extend=extend)
+
+    def paused(self) -> Pause | None:
+        """Return the pause; None if the schedule is not paused.
+
+        Raises:
+            StoreError: the database failed.
+            ScheduleError: Redis failed.
+        """
+        return current_pause(self._expiry)
+
     @property
     def _schedule(self) -> Schedule:
         return self._expiry.schedule
 
-    def _buried(self, first: int, size: int) -> list[Item]:
+    def _buried(self, reason: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
         letters = islice(self._schedule.dead(), REACH)
-        oldest = nsmallest(first + size, letters, key=lambda found: (found[1]["buried_at"], found[0]))
-        return [_letter(order_id, letter) for order_id, letter in oldest[first:]]
+        return (found for found in letters if _has(found[1], reason))
+
+    def _kept(self) -> Iterator[Found]:
+        """Yield the rows that the shop's condition keeps, by deadline."""
+        after: Found | None = None
+        while rows := self._expiry.store.due_rows(after=after, limit=ROWS):
+            yield from (row for row in rows if row.state is State.KEPT)
+            after = rows[-1]
 
 
-def to_datetime(unix_time: float) -> datetime | None:
-    """Convert a Unix time to a datetime in UTC; None if it is not a valid date, because a score may be any number."""
-    return datetime.fromtimestamp(unix_time, UTC) if 0 <= unix_time < 253_402_300_800 else None
+def _has(letter: Mapping[str, Any], reason: str | None) -> bool:
+    return reason is None or lists.group(letter["reason"]) == reason
 
 
-def _ranks(standing: Standing, where: Where) -> Sequence[range]:
-    if where is Where.DUE:
-        return [range(standing.due)]
-    if where is Where.LEASED:
-        return standing.leased
-    return list(_without(range(standing.due, standing.scheduled), standing.leased))
-
-
-def _listed(listed: Sequence[tuple[Schedule, Sequence[range]]], first: int, size: int) -> list[Listed]:
-    """Return a page of the ids at some ranks of one sorted set, or of several, merged."""
-    if len(listed) == 1:
-        [(one, ranks)] = listed
-        return one.ranked(list(_cut(ranks, first, size)))
-    heads = (each.ranked(list(_cut(ranks, 0, first + size))) for each, ranks in listed)
-    return list(islice(merge(*heads, key=lambda found: found.due), first, first + size))
-
-
-def _item(listed: Listed) -> Item:
-    reason = listed.failure["error"] if listed.failure else None
-    return Item(listed.order_id, to_datetime(listed.due), listed.attempts, reason)
-
-
-def _letter(order_id: str, letter: dict[str, Any]) -> Item:
-    return Item(order_id, to_datetime(letter["buried_at"]), letter["attempts"], str(letter["reason"]))
-
-
-def _without(whole: range, holes: Iterable[range]) -> Iterator[range]:
-    """Yield a range of ranks without the holes."""
-    start = whole.start
-    for hole in holes:
-        if hole.start > start:
-            yield range(start, min(hole.start, whole.stop))
-        start = max(start, hole.stop)
-    if start < whole.stop:
-        yield range(start, whole.stop)
-
-
-def _cut(ranks: Iterable[range], first: int, size: int) -> Iterator[range]:
-    """Yield the parts of ranges with *size* ranks, starting at the *first*, counted across all ranges."""
-    for span in ranks:
-        part = span[first : first + size]
-        first = max(0, first - len(span))
-        size -= len(part)
-        if part:
-            yield part
+def _cut(reachable: int, number: int, size: int) -> tuple[int, int, int]:
+    """Return the index of the first order of a page, the number of the page, and how many pages there are."""
+    pages = max(1, -(-reachable // size))
+    number = min(max(number, 1), pages)
+    return (number - 1) * size, number, pages

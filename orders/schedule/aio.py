@@ -10,7 +10,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from orders.schedule.clients import async_client
-from orders.schedule.scripts import Scripts, chunks, split, translated
+from orders.schedule.scripts import Scripts, Source, chunks, split, translated
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -40,12 +40,12 @@ class AsyncSchedule:
                 added += await self._run("enqueue", scripts, scripts.enqueued(chunk))
         return added
 
-    async def remove(self, order_ids: Iterable[str]) -> int:
-        """Remove ids, whether leased or not; return how many were scheduled or buried."""
+    async def remove(self, order_ids: Iterable[str], *, are_paid: bool = False) -> int:
+        """Remove ids, whether leased or not; return how many were scheduled or buried. See `Schedule.remove`."""
         removed = 0
         for scripts, part in self._split(order_ids, str):
             for chunk in chunks(part):
-                removed += await self._run("remove", scripts, scripts.members(chunk))
+                removed += await self._run("remove", scripts, scripts.removed(chunk, are_paid=are_paid))
         return removed
 
     async def close(self) -> None:
@@ -57,11 +57,18 @@ class AsyncSchedule:
         return ((self._shards[number], part) for number, part in parts.items())
 
     async def _run(self, name: str, scripts: Scripts, args: Sequence[Any]) -> int:
-        script, keys = scripts.source(name), scripts.keys_of(name)
         with translated(self._settings):
-            changed: Any
             try:
-                changed = await self._redis.evalsha(script.sha, len(keys), *keys, *args)
-            except exceptions.NoScriptError:
-                changed = await self._redis.eval(script.text, len(keys), *keys, *args)  # also caches it
-            return int(changed)
+                return await self._call(scripts.source(name), scripts.keys_of(name), args)
+            except exceptions.NoPermissionError:
+                if keys := scripts.lesser_keys_of(name):
+                    return await self._call(scripts.source(name), keys, args)
+                raise
+
+    async def _call(self, script: Source, keys: Sequence[str], args: Sequence[Any]) -> int:
+        changed: Any
+        try:
+            changed = await self._redis.evalsha(script.sha, len(keys), *keys, *args)
+        except exceptions.NoScriptError:
+            changed = await self._redis.eval(script.text, len(keys), *keys, *args)  # also caches it
+        return int(changed)

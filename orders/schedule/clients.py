@@ -1,7 +1,8 @@
 """Redis clients for ``ORDERS_REDIS_URL``, whose forms `orders.config.redis_url` describes.
 
 A client waits at most `TIMEOUT` for a connection and for a reply. It sends a command once more if the connection was
-closed, but not after a timeout. During a failover, calls raise `ScheduleUnavailable` for a few seconds.
+closed, or if the server is no longer the master (`orders.schedule.connections`), but not after a timeout. During a
+failover, calls raise `ScheduleUnavailable` for a few seconds.
 """
 
 from __future__ import annotations
@@ -12,23 +13,29 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
 import redis.asyncio as aredis
-from redis import Redis, RedisCluster, exceptions
+from redis import Connection, Redis, RedisCluster, SSLConnection, UnixDomainSocketConnection, exceptions
 from redis.asyncio import sentinel as asentinel
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 
 from orders.config import RedisUrl
+from orders.schedule.connections import async_leaving, leaving
 from orders.schedule.scripts import RETRIED, TIMEOUT
 
 if TYPE_CHECKING:
     from orders.config import Settings
 
 CONNECTIONS = 16
-"""The most connections of one event loop. Further calls wait: at most `TIMEOUT`, in a cluster without a limit."""
+"""The most connections of one event loop. Further calls wait, at most `TIMEOUT`."""
 
 SENTINEL_TIMEOUT = 1.0
 """Seconds to wait for one Sentinel before asking the next, unless the URL sets ``?sentinel_socket_timeout=``."""
@@ -55,8 +62,11 @@ def client(settings: Settings, *, timeout: float = TIMEOUT) -> Redis:
     if url.kind == "sentinel":
         sentinel_options = {**to_sentinels(url, timeout), "retry": Retry(NoBackoff(), 0)}
         sentinels = _Sentinels(url.hosts, sentinel_kwargs=sentinel_options)
-        return Redis.from_pool(_Pool(url.master, sentinels, ssl=url.is_tls, retry=retry, **options))
-    return Redis.from_url(settings.redis_url, retry=retry, **_times(timeout))
+        kind = leaving(SentinelManagedSSLConnection if url.is_tls else SentinelManagedConnection)
+        return Redis.from_pool(_Pool(url.master, sentinels, connection_class=kind, retry=retry, **options))
+    plain = SSLConnection if url.is_tls else Connection
+    kind = leaving(UnixDomainSocketConnection if url.kind == "socket" else plain)
+    return Redis.from_url(settings.redis_url, connection_class=kind, retry=retry, **_times(timeout))
 
 
 def async_client(settings: Settings) -> aredis.Redis:
@@ -71,9 +81,13 @@ def async_client(settings: Settings) -> aredis.Redis:
         sentinel_options = {**to_sentinels(url), "retry": AsyncRetry(NoBackoff(), 0)}
         sentinels = _AsyncSentinels(url.hosts, sentinel_kwargs=sentinel_options)
         options = {**limits, **options}
-        return aredis.Redis.from_pool(_AsyncPool(url.master, sentinels, ssl=url.is_tls, retry=retry, **options))
-    pool = aredis.BlockingConnectionPool.from_url(settings.redis_url, retry=retry, **limits, **_times(TIMEOUT))
-    return aredis.Redis.from_pool(pool)
+        managed = asentinel.SentinelManagedSSLConnection if url.is_tls else asentinel.SentinelManagedConnection
+        kind = async_leaving(managed)
+        return aredis.Redis.from_pool(_AsyncPool(url.master, sentinels, connection_class=kind, retry=retry, **options))
+    plain = aredis.SSLConnection if url.is_tls else aredis.Connection
+    kind = async_leaving(aredis.UnixDomainSocketConnection if url.kind == "socket" else plain)
+    options = {"connection_class": kind, "retry": retry, **limits, **_times(TIMEOUT)}
+    return aredis.Redis.from_pool(aredis.BlockingConnectionPool.from_url(settings.redis_url, **options))
 
 
 def masters(connected: Redis) -> Sequence[Redis]:
@@ -123,7 +137,8 @@ class _Pool(SentinelConnectionPool):
         """Close the connections."""
         super().disconnect(inuse_connections)
         if inuse_connections:  # redis-py passes False when a Sentinel has reported a new master
-            self.sentinel_manager.close()
+            for sentinel in self.sentinel_manager.sentinels:
+                sentinel.close()
 
 
 class _Cluster(RedisCluster):
@@ -197,6 +212,16 @@ class _AsyncCluster(aredis.RedisCluster):
         self._free = asyncio.Semaphore(CONNECTIONS)
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a command and return the reply."""
-        async with self._free:
+        """Send a command and return the reply.
+
+        Raises:
+            TimeoutError: no connection became free in time.
+        """
+        try:
+            await asyncio.wait_for(self._free.acquire(), TIMEOUT)
+        except TimeoutError as error:
+            raise exceptions.TimeoutError(f"no connection became free within {TIMEOUT:g} s") from error
+        try:
             return await super().execute_command(*args, **kwargs)
+        finally:
+            self._free.release()

@@ -11,7 +11,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import groupby
+from typing import NamedTuple
 
 from orders.logs import about
 from orders.schedule.aio import AsyncSchedule
@@ -19,6 +20,15 @@ from orders.schedule.outages import NOT_REMOVED, Outages
 
 Scheduled = tuple[str, float]
 """An id, and when it is due in Unix seconds."""
+
+
+class Removed(NamedTuple):
+    """An id to remove."""
+
+    member: str
+    is_paid: bool
+    """Whether a payment was accepted for it."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +46,7 @@ class CommitQueue:
         self.schedule = schedule
         self._outages = outages
         self._loop = loop
-        self._waiting: deque[Scheduled | str] = deque()
+        self._waiting: deque[Scheduled | Removed] = deque()
         self._is_wanted = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._task = loop.create_task(self._run())
@@ -59,9 +69,9 @@ class CommitQueue:
         """Schedule ids in the background. May be called from any thread."""
         self._add(entries)
 
-    def remove(self, member: str) -> None:
+    def remove(self, member: str, *, is_paid: bool = False) -> None:
         """Remove an id in the background. May be called from any thread."""
-        self._add([member])
+        self._add([Removed(member, is_paid)])
 
     async def drain(self) -> None:
         """Wait until the queue is empty. Updates that fail are logged and dropped."""
@@ -69,7 +79,7 @@ class CommitQueue:
             self._wake()
             await self._is_idle.wait()
 
-    def _add(self, items: Sequence[Scheduled | str]) -> None:
+    def _add(self, items: Sequence[Scheduled | Removed]) -> None:
         self._waiting.extend(items)
         self._loop.call_soon_threadsafe(self._wake)
 
@@ -93,8 +103,7 @@ class CommitQueue:
 
     async def _send_all(self) -> None:
         while self._waiting:
-            first = type(self._waiting[0])
-            batch = list(takewhile(lambda item: type(item) is first, list(self._waiting)))  # noqa: B023 - used at once
+            batch = next(list(alike) for _, alike in groupby(list(self._waiting), key=_kind))
             try:
                 await self._send(batch)
             except Exception:
@@ -106,12 +115,17 @@ class CommitQueue:
                 self._waiting.popleft()
         self._is_idle.set()
 
-    async def _send(self, items: Sequence[Scheduled | str]) -> None:
-        scheduled = [item for item in items if not isinstance(item, str)]
-        removed = [item for item in items if isinstance(item, str)]
-        if scheduled:
-            with self._outages.forgiven([member for member, _ in scheduled]):
-                await self.schedule.enqueue(scheduled)
-        if removed:
-            with self._outages.forgiven(removed, NOT_REMOVED):
-                await self.schedule.remove(removed)
+    async def _send(self, items: Sequence[Scheduled | Removed]) -> None:
+        """Send items of one kind."""
+        members, kind = [item[0] for item in items], _kind(items[0])
+        if kind is None:
+            with self._outages.forgiven(members):
+                await self.schedule.enqueue([item for item in items if not isinstance(item, Removed)])
+        else:
+            with self._outages.forgiven(members, NOT_REMOVED):
+                await self.schedule.remove(members, are_paid=kind)
+
+
+def _kind(item: Scheduled | Removed) -> bool | None:
+    """Return None for an id to schedule; for one to remove, whether it is paid. One call sends items of one kind."""
+    return item.is_paid if isinstance(item, Removed) else None

@@ -18,6 +18,15 @@ EXPIRED = "expired"
 CLOSED = "closed"
 """Rows that workers found in a final state, or marked as paid because the guard said so."""
 
+KEPT = "kept"
+"""Looks at due orders that the shop's condition kept."""
+
+REMINDED = "reminded"
+"""Reminders that workers recorded."""
+
+MISSING = "missing"
+"""Orders that workers settled because they had no row, attempt after attempt."""
+
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400, float("inf"))
 """Upper bounds of the buckets of the lateness, in seconds."""
 

@@ -6,13 +6,37 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from redis.exceptions import NoPermissionError
+
 from orders import ids
 from orders.schedule.clients import masters
-from orders.schedule.records import Entry, Listed, Standing
+from orders.schedule.history import History, parse_history
+from orders.schedule.records import Entry, Listed, Paused, Standing
 from orders.schedule.scripts import CHUNK, ScriptRunner, translated
 
 NOTE = "_"
 """Prefix of notes in the hash of counters: values that are set, not counted."""
+
+RAN = f"{NOTE}ran:"
+"""Prefix of the notes with the time of the last run of a task that beat sends."""
+
+RESCUED = f"{NOTE}rescued:"
+"""Prefix of the notes whether a worker has sent that run, because beat did not: 1 or 0."""
+
+TURN = f"{NOTE}turn:"
+"""Prefix of the notes with the time of the last turn of a worker to send a task in place of beat."""
+
+OWNER = f"{NOTE}owner:"
+"""Prefix of the note whose name continues with the identity of a database; its value is when it was registered."""
+
+PAUSED_UNTIL = f"{NOTE}paused_until"
+"""Note with the end of the pause, in Unix seconds. The scripts that claim and start orders read it."""
+
+PAUSED_SINCE = f"{NOTE}paused_since"
+"""Note with the begin of the pause, in Unix seconds by the database's clock. It tells pauses apart."""
+
+BRAKED_AT = f"{NOTE}braked_at"
+"""Note with the time at which the brake (``ORDERS_BRAKE``) paused this sorted set, until it is released."""
 
 LEASES = 1000
 """Leases that `Inspection.standing` looks for: the newest ones. Each claim that found something has one."""
@@ -74,6 +98,18 @@ class Inspection(ScriptRunner):
             letter=letter and json.loads(letter),
         )
 
+    def is_lease(self, due: float) -> bool:
+        """Return whether a score, given in Unix seconds, is the end of a running lease.
+
+        True also if the user may not read the list of leases, as the web app's user with least rights: the caller asks
+        only about scores that are no deadline.
+        """
+        with translated(self._settings):
+            try:
+                return self._redis.zscore(self._keys.leases, self._score(due)) is not None
+            except NoPermissionError:
+                return True
+
     def dead(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the dead letters as id and letter, unordered. Those buried during the iteration may be missing."""
         with translated(self._settings):
@@ -112,6 +148,11 @@ class Inspection(ScriptRunner):
             for (member, score), started, failure in zip(found, attempts, failures, strict=True)
         ]
 
+    def history(self, minutes: int) -> History:
+        """Return what was counted in the last minutes, with the current one; see `orders.schedule.history`."""
+        time, found = self._run("history", [minutes])
+        return parse_history(_unix_time(time), found)
+
     def swept_at(self) -> float | None:
         """Return when the last sweep claimed, in Unix seconds by Redis's clock; None if none ever did."""
         return self.noted("swept_at")
@@ -130,16 +171,55 @@ class Inspection(ScriptRunner):
             else:
                 self._redis.hset(self._keys.stats, name, repr(value))
 
+    def note_run(self, task: str, *, is_rescue: bool) -> None:
+        """Note that a task that beat sends runs now, and whether a worker has sent it in place of beat."""
+        notes: dict[Any, Any] = {f"{RAN}{task}": repr(self.now()), f"{RESCUED}{task}": repr(float(is_rescue))}
+        with translated(self._settings):
+            self._redis.hset(self._keys.stats, mapping=notes)
+
+    def runs(self) -> Mapping[str, float]:
+        """Return when each task that beat sends ran last, in Unix seconds by Redis's clock."""
+        return self._noted(RAN)
+
+    def rescued(self) -> Sequence[str]:
+        """Return the tasks whose last run a worker has sent, because beat did not."""
+        return sorted(task for task, is_rescue in self._noted(RESCUED).items() if is_rescue)
+
+    def owners(self) -> Sequence[str]:
+        """Return the databases that were registered as owners, the oldest first; see `orders.expiry`."""
+        registered = self._noted(OWNER)
+        return sorted(registered, key=registered.__getitem__)
+
+    def register(self, owner: str, *, instead_of: Sequence[str] = ()) -> None:
+        """Register a database as the owner of this schedule, in place of others."""
+        self.note(f"{OWNER}{owner}", self.now())
+        for other in instead_of:
+            self.note(f"{OWNER}{other}", None)
+
+    def take_turn(self, task: str, seconds: float) -> bool:
+        """Return whether it is this process's turn to send a task in place of beat. The turn lasts *seconds*."""
+        return bool(self._run("take_turn", [f"{TURN}{task}", seconds]))
+
+    def paused(self) -> Paused:
+        """Return what is noted here about a pause."""
+        with translated(self._settings):
+            found = self._redis.hmget(self._keys.stats, [PAUSED_SINCE, PAUSED_UNTIL, BRAKED_AT])
+        return Paused(*(None if value is None else float(value) for value in found))
+
     def count(self, counter: str) -> None:
         """Add one to a counter."""
         with translated(self._settings):
             self._redis.hincrby(self._keys.stats, counter, 1)
 
-    def walk(self, cursor: int) -> tuple[int, list[str]]:
-        """Return the next cursor and about `CHUNK` ids (``ZSCAN``). The first and the last cursor are 0."""
+    def walk(self, cursor: int) -> tuple[int, list[tuple[str, float]]]:
+        """Return the next cursor and about `CHUNK` ids, each with when it is due, in Unix seconds (``ZSCAN``).
+
+        The first and the last cursor are 0. Ids that are there all the time are returned, some perhaps twice.
+        """
         with translated(self._settings):
             cursor, found = self._redis.zscan(self._keys.schedule, cursor, count=CHUNK)
-        return cursor, [ids.decode(cast("bytes", member)) for member, _ in found]
+        scores, offset = cast("list[tuple[bytes, float]]", found), self._scripts.offset
+        return cursor, [(ids.decode(member), score + offset) for member, score in scores]
 
     def sample(self, number: int) -> list[str]:
         """Return at most *number* ids, at random."""
@@ -159,6 +239,13 @@ class Inspection(ScriptRunner):
         """Return whether there are neither ids nor dead letters."""
         with translated(self._settings):
             return not self._redis.exists(self._keys.schedule, self._keys.dead)
+
+    def _noted(self, prefix: str) -> dict[str, float]:
+        """Return the notes with a prefix, without it."""
+        with translated(self._settings):
+            found = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.stats))
+        notes = {name.decode(): float(value) for name, value in found.items()}
+        return {name.removeprefix(prefix): value for name, value in notes.items() if name.startswith(prefix)}
 
     def _score(self, due_at: float) -> str:
         return self._scripts.score(due_at)

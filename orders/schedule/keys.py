@@ -45,6 +45,16 @@ class Keys:
         return self._beside("stats")
 
     @property
+    def brake(self) -> str:
+        """Hash: a sixtieth of the window of ``ORDERS_BRAKE`` → how many orders expired in it; and their total."""
+        return self._beside("brake")
+
+    @property
+    def history(self) -> str:
+        """Hash: a minute modulo a day's → what was counted in it, as JSON; see `orders.schedule.history`."""
+        return self._beside("history")
+
+    @property
     def traces(self) -> str:
         """Hash: order id → the trace context in which it was enqueued, if it was traced; see `orders.tracing`."""
         return self._beside("traces")

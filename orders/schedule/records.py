@@ -39,6 +39,17 @@ class Claim:
     claimed: Sequence[Claimed]
 
 
+class Paused(NamedTuple):
+    """What a sorted set has noted about a pause, in Unix seconds; None for what is not there."""
+
+    since: float | None
+    """The begin, by the database's clock; None if only the brake knows of it."""
+    until: float | None
+    """The end."""
+    braked_at: float | None
+    """When the brake paused this sorted set, until it is released."""
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """The new score of an id; see `Schedule.reschedule`."""
@@ -50,6 +61,8 @@ class Move:
     """The new number of attempts."""
     failure: dict[str, Any] | None = None
     """Why the attempt failed, if it did: "error", "at" and "retry_at", which equals *due* (Unix seconds)."""
+    keeps_failure: bool = False
+    """Whether the failure of an earlier attempt stays, because the order is given back as it was."""
 
 
 @dataclass(frozen=True, slots=True)

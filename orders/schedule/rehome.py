@@ -44,8 +44,8 @@ def _sort(place: Schedule, shards: Sequence[Schedule], is_over: Callable[[], boo
     moved = _move(place, shards, [order_id for order_id, _ in place.dead()])
     cursor = int(place.noted(WALKED) or 0)
     while not is_over():
-        cursor, order_ids = place.walk(cursor)
-        moved += _move(place, shards, order_ids)
+        cursor, found = place.walk(cursor)
+        moved += _move(place, shards, [order_id for order_id, _ in found])
         if not cursor:
             place.note(HOMED, len(shards))
             break

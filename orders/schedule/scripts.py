@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from redis import Redis, exceptions
 
 from orders import ids, tracing
-from orders.config import mask
+from orders.config import Brake, mask
 from orders.errors import ScheduleError, ScheduleUnavailable
 from orders.schedule.keys import Keys, home
 
@@ -29,22 +29,29 @@ T = TypeVar("T")
 
 SCRIPTS: Mapping[str, Sequence[str]] = {
     "adopt": ("schedule", "dead", "stats"),
+    "advance": ("schedule", "failures", "leases"),
     "arrive": ("schedule", "attempts", "failures", "dead"),
-    "bury": ("schedule", "attempts", "failures", "dead", "stats", "traces"),
+    "bury": ("schedule", "attempts", "failures", "dead", "stats", "traces", "history"),
     "claim": ("schedule", "attempts", "stats", "leases"),
     "enqueue": ("schedule", "attempts", "failures", "dead", "traces"),
     "entry": ("schedule", "attempts", "failures", "dead"),
+    "history": ("history",),
     "leave": ("schedule", "attempts", "failures", "dead", "traces"),
     "now": ("schedule",),
+    "pause": ("stats", "brake"),
     "peek": ("schedule", "attempts", "failures", "dead"),
-    "remove": ("schedule", "attempts", "failures", "dead", "traces"),
-    "reschedule": ("schedule", "attempts", "failures", "stats"),
+    "remove": ("schedule", "attempts", "failures", "dead", "traces", "history"),
+    "reschedule": ("schedule", "attempts", "failures", "stats", "history"),
     "retry": ("schedule", "attempts", "failures", "dead"),
-    "settle": ("schedule", "attempts", "failures", "stats", "traces"),
+    "settle": ("schedule", "attempts", "failures", "stats", "traces", "brake", "history"),
     "standing": ("schedule", "attempts", "dead", "stats", "leases"),
-    "start": ("schedule", "attempts"),
+    "start": ("schedule", "attempts", "stats"),
+    "take_turn": ("stats",),
 }
 """Each script in ``lua/`` with its ``KEYS``, in order: names of properties of `orders.schedule.keys.Keys`."""
+
+HISTORY = "history"
+"""The key that a script can do without, always its last one. Its functions are in ``lua/shared/history.lua``."""
 
 CHUNK = 1000
 """Ids per call of a script. Redis does nothing else during the call, which takes about a millisecond."""
@@ -55,14 +62,14 @@ TIMEOUT = 5.0
 AWAY = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
-    exceptions.ReadOnlyError,  # a master that has become a replica
+    exceptions.ReadOnlyError,  # a master that has become a replica, in a cluster
     exceptions.ClusterError,
     exceptions.RedisClusterException,
     exceptions.TryAgainError,  # the slot is being migrated
 )
 """Errors that pass: the server is down, or is no longer the master."""
 
-_AWAY_WORDS = re.compile(r"\b(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b")
+_AWAY_WORDS = re.compile(r"\b(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|LOADING|MISCONF)\b")
 """The same errors as older servers report them from inside a script."""
 
 RETRIED = (exceptions.ConnectionError,)
@@ -79,7 +86,10 @@ class Source(NamedTuple):
 
 @cache
 def _source(name: str) -> Source:
-    text = (files("orders.schedule") / "lua" / f"{name}.lua").read_text()
+    folder = files(__package__) / "lua"
+    text = (folder / f"{name}.lua").read_text()
+    if HISTORY in SCRIPTS[name]:
+        text = (folder / "shared" / "history.lua").read_text() + text
     return Source(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -95,11 +105,22 @@ class Scripts:
         keys = Keys(settings.key)
         self.keys = keys if shard is None else keys.shard(shard)
         self.offset = settings.score_offset
+        limit, seconds = Brake.parse(settings.brake) if settings.brake else (0, 1.0)
+        self.brake = (-(-limit // settings.shards), seconds)
+        """The limit of the brake for this sorted set, each shard having its part, and its window."""
         self._keys = {script: [getattr(self.keys, name) for name in names] for script, names in SCRIPTS.items()}
 
     def keys_of(self, name: str) -> Sequence[str]:
         """Return the ``KEYS`` of a script."""
         return self._keys[name]
+
+    def lesser_keys_of(self, name: str) -> Sequence[str]:
+        """Return the ``KEYS`` of a script for a user who has no right to the history; none if there are no such keys.
+
+        An ``aclfile`` may name the keys of the release before.
+        """
+        *keys, last = self._keys[name]
+        return keys if last == self.keys.history else ()
 
     def source(self, name: str) -> Source:
         """Return a script."""
@@ -118,13 +139,19 @@ class Scripts:
         arguments, trace = self.pairs(entries), tracing.traceparent()
         return arguments if trace is None else [*arguments, trace]
 
-    def head(self, lease: float, counts: Mapping[str, int]) -> list[Any]:
-        """Return the first arguments of a script that ends an attempt: the token, then the counters to increase."""
-        return [repr(lease), len(counts), *chain.from_iterable(counts.items())]
+    def head(self, lease: float, counts: Mapping[str, int], own: Sequence[Any] = ()) -> list[Any]:
+        """Return the first arguments of a script that ends an attempt: the token, then the counters to increase.
 
-    def members(self, order_ids: Iterable[str]) -> list[Any]:
-        """Return the arguments for ids."""
-        return list(ids.encode_all(order_ids))
+        Args:
+            lease: the token.
+            counts: the counters.
+            own: what only this script takes.
+        """
+        return [repr(lease), *own, len(counts), *chain.from_iterable(counts.items())]
+
+    def removed(self, order_ids: Iterable[str], *, are_paid: bool) -> list[Any]:
+        """Return the arguments of ``remove``."""
+        return [int(are_paid), *map(ids.encode, order_ids)]
 
 
 class ScriptRunner:
@@ -144,12 +171,20 @@ class ScriptRunner:
         self._keys = self._scripts.keys
 
     def _run(self, name: str, args: Sequence[Any]) -> Any:
-        script, keys = self._scripts.source(name), self._scripts.keys_of(name)
         with translated(self._settings):
             try:
-                return self._redis.evalsha(script.sha, len(keys), *keys, *args)
-            except exceptions.NoScriptError:
-                return self._redis.eval(script.text, len(keys), *keys, *args)  # also caches it
+                return self._call(name, self._scripts.keys_of(name), args)
+            except exceptions.NoPermissionError:
+                if keys := self._scripts.lesser_keys_of(name):
+                    return self._call(name, keys, args)
+                raise
+
+    def _call(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        script = self._scripts.source(name)
+        try:
+            return self._redis.evalsha(script.sha, len(keys), *keys, *args)
+        except exceptions.NoScriptError:
+            return self._redis.eval(script.text, len(keys), *keys, *args)  # also caches it
 
 
 def chunks(items: Iterable[T]) -> Iterator[list[T]]:

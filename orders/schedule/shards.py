@@ -66,9 +66,13 @@ class ShardedSchedule(Schedule):
         """Schedule those ids that are neither scheduled nor buried; return how many."""
         return sum(shard.adopt(part) for shard, part in self._split(entries, itemgetter(0)))
 
-    def remove(self, order_ids: Iterable[str]) -> int:
-        """Remove ids, whether leased or not; return how many were scheduled or buried."""
-        return sum(shard.remove(part) for shard, part in self._split(order_ids, str))
+    def advance(self, entries: Iterable[tuple[str, float]], *, dry_run: bool = False) -> int:
+        """Give ids an earlier Unix time; see `Schedule.advance`."""
+        return sum(shard.advance(part, dry_run=dry_run) for shard, part in self._split(entries, itemgetter(0)))
+
+    def remove(self, order_ids: Iterable[str], *, are_paid: bool = False) -> int:
+        """Remove ids, whether leased or not; see `Schedule.remove`."""
+        return sum(shard.remove(part, are_paid=are_paid) for shard, part in self._split(order_ids, str))
 
     def retry(self, order_ids: Iterable[str]) -> list[str]:
         """Requeue dead letters, due now and with no attempts counted; return the ids that were buried."""
@@ -79,13 +83,18 @@ class ShardedSchedule(Schedule):
         return sum(shard.drop(part) for shard, part in self._split(order_ids, str))
 
     def uncovered(self, order_ids: Sequence[str]) -> list[str]:
-        """Return the ids that are neither scheduled nor buried."""
-        return [order_id for shard, part in self._split(order_ids, str) for order_id in shard.uncovered(part)]
+        """Return the ids that are neither scheduled nor buried: not in their shards, nor in the inbox."""
+        left = [order_id for shard, part in self._split(order_ids, str) for order_id in shard.uncovered(part)]
+        return self._inbox.uncovered(left)
 
     def entry(self, order_id: str) -> Entry:
         """Return what Redis has about one id: in its shard or, if it is not there, in the inbox."""
         known = self._home(order_id).entry(order_id)
         return self._inbox.entry(order_id) if known.due is None and known.letter is None else known
+
+    def is_lease(self, due: float) -> bool:
+        """Return whether a score, given in Unix seconds, is the end of a running lease, wherever the id was claimed."""
+        return any(each.is_lease(due) for each in self.sets())
 
     def dead(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the dead letters as id and letter, unordered. Those buried during the iteration may be missing."""

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 TRIED_BEFORE = -1
 """What `Schedule.start` returns for an id that it did not start because it was tried before."""
 
+PAUSED = -2
+"""What `Schedule.start` returns during a pause, less the attempts before; nothing is started."""
+
+FOREVER = 253_402_300_799.0
+"""The end of a pause that does not end by itself, in Unix seconds: the end of the year 9999."""
+
 COUNTED = ("scheduled", "due", "started", "dead")
 """Fields of a `Standing` that `Schedule.stats` adds up."""
 
@@ -74,21 +80,30 @@ class Schedule(Inspection):
         """Schedule those ids that are neither scheduled nor buried; return how many."""
         return sum(self._run("adopt", self._scripts.pairs(chunk)) for chunk in chunks(entries))
 
+    def advance(self, entries: Iterable[tuple[str, float]], *, dry_run: bool = False) -> int:
+        """Give ids an earlier Unix time, unless they are leased, due or rescheduled after a failure; return how many.
+
+        Args:
+            entries: the ids and the times. Those that are scheduled earlier, or less than a second later, stay.
+            dry_run: count them, and change nothing.
+        """
+        first = [self._scripts.offset, int(dry_run)]
+        return sum(self._run("advance", [*first, *self._scripts.pairs(chunk)]) for chunk in chunks(entries))
+
     def claim(self, limit: int) -> Claim:
         """Lease at most *limit* ids (and at most `CHUNK`) that are due within the lookahead."""
         offset, settings = self._scripts.offset, self._settings
         now, token, found, attempts = self._run(
             "claim", [offset, settings.lookahead, settings.lease, min(limit, CHUNK)]
         )
+        found, attempts = ids.from_json(found), json.loads(attempts)
         return Claim(
             now=float(now),
             lease=float(token),
             lease_ends=float(token) + offset,
             claimed=[
-                Claimed(order_id, float(score) + offset, int(started) if started else 0)
-                for order_id, score, started in zip(
-                    ids.decode_all(found[::2]), found[1::2], attempts or repeat(None), strict=False
-                )
+                Claimed(order_id, float(score) + offset, int(started or 0))
+                for order_id, score, started in zip(found[::2], found[1::2], attempts or repeat(0), strict=False)
             ],
         )
 
@@ -99,19 +114,33 @@ class Schedule(Inspection):
             lease: the fencing token.
             order_ids: the ids.
             only_new: do not start ids that were tried before, and return `TRIED_BEFORE` for them.
+
+        During a pause nothing is started, and the numbers are `PAUSED` or less.
         """
         started: dict[str, int] = {}
         for chunk in chunks(order_ids):
-            numbers = self._run("start", [repr(lease), int(only_new), *ids.encode_all(chunk)])
+            numbers = self._run("start", [repr(lease), int(only_new), ids.to_json(chunk)])
             if numbers:
                 started.update((order_id, number) for order_id, number in zip(chunk, numbers, strict=True) if number)
             else:  # the first attempt at each
                 started.update(dict.fromkeys(chunk, 1))
         return started
 
-    def settle(self, lease: float, order_ids: Iterable[str], counts: Counts = NOTHING) -> int:
-        """Settle ids that are still leased; return how many. The counters are increased in any case."""
-        return self._end("settle", lease, zip(ids.encode_all(order_ids), strict=False), counts)
+    def settle(self, lease: float, order_ids: Iterable[str], counts: Counts = NOTHING, *, paid: int = 0) -> int:
+        """Settle ids that are still leased; return how many. The counters are increased in any case.
+
+        Args:
+            lease: the fencing token.
+            order_ids: the ids.
+            counts: what to add to the counters.
+            paid: how many of them this attempt has marked as paid, for the history.
+        """
+        settled, brake = 0, self._scripts.brake
+        for chunk in chunks(order_ids):
+            head = self._scripts.head(lease, counts, (*brake, paid))
+            settled += self._run("settle", [*head, ids.to_json(chunk)])
+            counts, paid = NOTHING, 0
+        return settled
 
     def reschedule(self, lease: float, moves: Iterable[Move], counts: Counts = NOTHING) -> int:
         """Give ids that are still leased another score; return how many. The counters are increased in any case."""
@@ -122,9 +151,28 @@ class Schedule(Inspection):
         parts = ((ids.encode(order_id), letter) for order_id, letter in letters)
         return self._end("bury", lease, parts, counts)
 
-    def remove(self, order_ids: Iterable[str]) -> int:
-        """Remove ids, whether leased or not; return how many were scheduled or buried."""
-        return sum(self._run("remove", self._scripts.members(chunk)) for chunk in chunks(order_ids))
+    def pause(self, until: float, since: float) -> None:
+        """Claim and start nothing until a Unix time. The begin of the pause tells it from others."""
+        self._run("pause", [repr(until), repr(since), 0])
+
+    def resume(self, since: float | None = None, *, release: bool = True) -> bool:
+        """End the pause; return whether the brake still holds the schedule.
+
+        Args:
+            since: end it only if it began then.
+            release: release the brake too, if it was the brake that paused the schedule.
+        """
+        return bool(self._run("pause", ["", "" if since is None else repr(since), int(release)]))
+
+    def remove(self, order_ids: Iterable[str], *, are_paid: bool = False) -> int:
+        """Remove ids, whether leased or not; return how many were scheduled or buried.
+
+        Args:
+            order_ids: the ids.
+            are_paid: whether a payment was accepted for each of them, for the history.
+        """
+        remove = (self._run("remove", self._scripts.removed(chunk, are_paid=are_paid)) for chunk in chunks(order_ids))
+        return sum(remove)
 
     def retry(self, order_ids: Iterable[str]) -> list[str]:
         """Requeue dead letters, due now and with no attempts counted; return the ids that were buried."""
@@ -196,5 +244,6 @@ class Schedule(Inspection):
         return ended
 
     def _parts(self, move: Move) -> tuple[Any, ...]:
-        failure = "" if move.failure is None else json.dumps(move.failure)
+        none = "=" if move.keeps_failure else ""
+        failure = none if move.failure is None else json.dumps(move.failure)
         return ids.encode(move.order_id), self._score(move.due), move.attempts, failure

@@ -9,11 +9,9 @@ callback does no harm: it only updates the schedule or writes a log line, and th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
-from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -27,8 +25,6 @@ logger = logging.getLogger(__name__)
 _WAITING = "orders_after_commit"
 _RELEASED = "orders_committed"
 _SAVEPOINTS = "orders_savepoints"
-_listening = Lock()
-_listened: WeakSet[Any] = WeakSet()
 
 
 def connection_of(session: Joined) -> sa.Connection:
@@ -108,10 +104,6 @@ def refresh(session: Joined | None, table: str, key: Any) -> None:
 def after_commit(connection: sa.Connection, call: Callable[[], object]) -> None:
     """Call *call* once the connection's current transaction is committed; never if it is rolled back."""
     connection.info.setdefault(_WAITING, []).append(call)
-    engine = connection.engine
-    _listen(connection, _ON_CONNECTION)
-    _listen(engine, {"handle_error": _on_error})
-    _listen(engine.pool, {"checkin": _on_checkin})
 
 
 def _session(session: Session | scoped_session[Session]) -> Session:
@@ -124,30 +116,27 @@ def _session(session: Session | scoped_session[Session]) -> Session:
     return given
 
 
-def _listen(target: sa.Connection | sa.Engine | sa.Pool, listeners: Mapping[str, Callable[..., object]]) -> None:
-    """Add listeners to a target, once."""
-    with _listening:
-        # (SQLAlchemy's own `event.contains` confuses a new connection with an old one at the same address.)
-        if target in _listened:
-            return
-        _listened.add(target)
-    for name, listener in listeners.items():
-        event.listen(target, name, listener)
-
-
 def _is_autocommit(connection: sa.Connection) -> bool:
     default = getattr(connection.dialect, "_on_connect_isolation_level", None)  # as given to `create_engine`
     return connection.get_execution_options().get("isolation_level", default) == "AUTOCOMMIT"
 
 
+def _info(connection: sa.Connection) -> dict[str, Any]:
+    """Return what is noted on a connection; nothing if it was lost, and its notes with it."""
+    return {} if connection.invalidated else connection.info
+
+
 def _discard(connection: sa.Connection, *_: object) -> None:
-    connection.info.pop(_SAVEPOINTS, None)
-    connection.info.pop(_WAITING, None)
+    info = _info(connection)
+    info.pop(_SAVEPOINTS, None)
+    info.pop(_WAITING, None)
 
 
 def _on_commit(connection: sa.Connection) -> None:
-    connection.info.pop(_SAVEPOINTS, None)
-    connection.info.setdefault(_RELEASED, []).extend(connection.info.pop(_WAITING, []))
+    info = _info(connection)
+    info.pop(_SAVEPOINTS, None)
+    if _WAITING in info:
+        info.setdefault(_RELEASED, []).extend(info.pop(_WAITING))
 
 
 def _on_commit_prepared(connection: sa.Connection, *_: object) -> None:
@@ -156,28 +145,29 @@ def _on_commit_prepared(connection: sa.Connection, *_: object) -> None:
 
 def _on_savepoint(connection: sa.Connection, *_: object) -> None:
     # The savepoint has no name yet. Savepoints are nested, so the last one to begin is the first one to end.
-    connection.info.setdefault(_SAVEPOINTS, []).append(len(connection.info.get(_WAITING, [])))
+    info = _info(connection)
+    info.setdefault(_SAVEPOINTS, []).append(len(info.get(_WAITING, [])))
 
 
 def _on_release_savepoint(connection: sa.Connection, *_: object) -> int:
-    # A savepoint without a mark is older than all callbacks: we have listened since the first of them was added.
-    marks: list[int] = connection.info.get(_SAVEPOINTS, [])
+    # A savepoint without a mark is older than this module, and so than all callbacks.
+    marks: list[int] = _info(connection).get(_SAVEPOINTS, [])
     return marks.pop() if marks else 0
 
 
 def _on_rollback_savepoint(connection: sa.Connection, *_: object) -> None:
     mark = _on_release_savepoint(connection)
-    del connection.info.get(_WAITING, [])[mark:]
+    del _info(connection).get(_WAITING, [])[mark:]
 
 
 def _on_error(context: sa.ExceptionContext) -> None:
     # Callbacks are released between a commit and the next begin; only that commit can fail in between.
     if context.connection is not None:
-        context.connection.info.pop(_RELEASED, None)
+        _info(context.connection).pop(_RELEASED, None)
 
 
 def _on_begin(connection: sa.Connection) -> None:
-    _run_callbacks(connection.info)
+    _run_callbacks(_info(connection))
 
 
 def _on_checkin(_: object, record: Any) -> None:
@@ -197,7 +187,9 @@ def _run_callbacks(info: dict[str, Any]) -> None:
             )
 
 
-_ON_CONNECTION: dict[str, Callable[..., object]] = {
+# At import, for all engines: a listener that is added to an engine or a pool in use fails other threads, which iterate
+# over its listeners ("deque mutated during iteration").
+_LISTENERS: dict[str, Callable[..., object]] = {
     "commit": _on_commit,
     "commit_twophase": _on_commit_prepared,
     "rollback": _discard,
@@ -206,4 +198,8 @@ _ON_CONNECTION: dict[str, Callable[..., object]] = {
     "release_savepoint": _on_release_savepoint,
     "rollback_savepoint": _on_rollback_savepoint,
     "begin": _on_begin,
+    "handle_error": _on_error,
 }
+for _name, _listener in _LISTENERS.items():
+    event.listen(sa.Engine, _name, _listener)
+event.listen(sa.Pool, "checkin", _on_checkin)

@@ -20,13 +20,20 @@ BACKOFF = 0.05
 """The longest pause between two runs, in seconds."""
 
 
-def without_conflict(call: Callable[[], T], *, sleep: Callable[[float], None], jitter: Callable[[], float]) -> T:
+def without_conflict(
+    call: Callable[[], T],
+    *,
+    sleep: Callable[[float], None],
+    jitter: Callable[[], float],
+    kind: type[StoreConflict] = StoreConflict,
+) -> T:
     """Return what *call* returns; call it again after a conflict.
 
     Args:
         call: runs one transaction.
         sleep: waits for seconds.
         jitter: returns a number from 0 to 1.
+        kind: which conflicts.
 
     Raises:
         StoreConflict: there was a conflict each time.
@@ -34,7 +41,7 @@ def without_conflict(call: Callable[[], T], *, sleep: Callable[[float], None], j
     for _ in range(TIMES - 1):
         try:
             return call()
-        except StoreConflict as conflict:
+        except kind as conflict:
             fields = about("conflict", error=str(conflict))
             logger.info("retrying a transaction after a conflict: %s", conflict, extra=fields)
             sleep(BACKOFF * jitter())

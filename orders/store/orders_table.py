@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import types
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.schema import CreateIndex
 
 from orders import ids
 from orders.errors import InvalidOrderId, SchemaError
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
     from orders.config import Settings
 
 IdType = Literal["text", "integer", "uuid"]
+
+SUITABLE: Mapping[str, tuple[tuple[type[types.TypeEngine[Any]], ...], str]] = {
+    "deadline_column": ((types.DateTime,), "a date and time column"),
+    "id_column": ((types.Integer, types.String, types.Uuid), "a text, integer or UUID column"),
+    "status_column": (
+        (types.Integer, types.Numeric, types.String),
+        "a text, number or enum column, or a domain of text or numbers",
+    ),
+}
+"""The settings that name columns: the types that each may have, and how to say so."""
 
 
 class UtcDateTime(types.TypeDecorator[datetime]):
@@ -56,6 +68,7 @@ class OrdersTable:
     """The three columns that expiry needs, and the shop's values for the states."""
 
     table: sa.TableClause
+    """The table with all its columns, which the shop's condition may use."""
     id: sa.ColumnClause[Any]
     status: sa.ColumnClause[Any]
     deadline: sa.ColumnClause[datetime]
@@ -66,17 +79,20 @@ class OrdersTable:
     pending: object
     paid: object
     expired: object
+    cancelled: Callable[[], object]
+    """Returns the first of the shop's values for cancelled; raises SchemaError if the column cannot hold it."""
 
-    def key(self, order_id: str) -> Any:
-        """Return an order id as the id column holds it.
+    @cached_property
+    def key(self) -> Callable[[str], Any]:
+        """The function that returns an order id as the id column holds it.
 
-        Raises:
-            InvalidOrderId: the column cannot hold it.
+        It raises InvalidOrderId if the column cannot hold it.
         """
         kind = self.id.type
-        if isinstance(kind, types.Integer):
-            return _integer(order_id, kind, range_=self.id_range)
-        text = ids.parse(order_id)
+        return partial(_integer, kind, self.id_range) if isinstance(kind, types.Integer) else self._key
+
+    def _key(self, order_id: str) -> Any:
+        kind, text = self.id.type, ids.parse(order_id)
         if isinstance(kind, types.Uuid):
             return _uuid(text, kind)
         length: int | None = getattr(kind, "length", None)
@@ -90,12 +106,22 @@ class OrdersTable:
         """Return an id from the database as `key` returns it, without the padding of a CHAR column."""
         return key.rstrip(" ") if self._is_padded else key
 
-    def order_id(self, key: Any) -> str:
-        """Return the order id of a row, as it is in the schedule."""
+    @cached_property
+    def order_id(self) -> Callable[[Any], str]:
+        """The function that returns the order id of a row, as it is in the schedule."""
+        return self._order_id if isinstance(self.id.type, types.CHAR) else str
+
+    def _order_id(self, key: Any) -> str:
         key = self.normal(key)
         if _is_hex_uuid(self.id.type) and re.fullmatch(r"[0-9a-f]{32}", key):
             return str(UUID(key))
         return str(key)
+
+    def index(self, dialect: sa.Dialect) -> str:
+        """Return the statement that creates the index for reconcile, on the pending rows by deadline."""
+        columns = [sa.Column(column.name, column.type) for column in (self.id, self.status, self.deadline)]
+        table = sa.Table(self.table.name, sa.MetaData(), *columns, schema=self.table.schema)
+        return str(CreateIndex(_index(table, self.pending, dialect.name)).compile(dialect=dialect))
 
     @cached_property
     def _is_padded(self) -> bool:
@@ -112,38 +138,31 @@ def find(bind: sa.Connection, settings: Settings) -> OrdersTable:
     inspector = sa.inspect(bind)
     try:
         columns = {column["name"]: column for column in inspector.get_columns(name, schema=schema or None)}
+        for column in columns.values():
+            column["type"] = _without_domain(column["type"])
     except sa.exc.NoSuchTableError as error:
         raise SchemaError(
             f"ORDERS_TABLE is {settings.table!r}, but the database has no such table: "
             "correct the setting, or create the default table with `orders init-db`"
         ) from error
-    found_id = _column(columns, settings, "id_column")
-    found_status = _column(columns, settings, "status_column")
-    found_deadline = _column(columns, settings, "deadline_column")
-    if not isinstance(found_deadline["type"], types.DateTime):
-        raise SchemaError(
-            f"ORDERS_DEADLINE_COLUMN is {settings.deadline_column!r}, of type {found_deadline['type']}: "
-            "it must be a date and time column"
-        )
-    if not isinstance(found_id["type"], types.Integer | types.String | types.Uuid):
-        raise SchemaError(
-            f"ORDERS_ID_COLUMN is {settings.id_column!r}, of type {found_id['type']}: "
-            "it must be a text, integer or UUID column"
-        )
+    found_deadline, found_id, found_status = (_column(columns, settings, setting) for setting in SUITABLE)
     has_zone = bool(getattr(found_deadline["type"], "timezone", False))
     id_: sa.ColumnClause[Any] = sa.column(found_id["name"], found_id["type"])
     status: sa.ColumnClause[Any] = sa.column(found_status["name"], found_status["type"])
     deadline: sa.ColumnClause[datetime] = sa.column(found_deadline["name"], UtcDateTime(timezone=has_zone))
+    used = {id_.name, status.name, deadline.name}
+    others = (sa.column(column, found["type"]) for column, found in columns.items() if column not in used)
     return OrdersTable(
-        table=sa.table(name, id_, status, deadline, schema=schema or None),
+        table=sa.table(name, id_, status, deadline, *others, schema=schema or None),
         id=id_,
         status=status,
         deadline=deadline,
         has_zone=has_zone,
         id_range=_range(found_id["type"], bind.dialect.name),
-        pending=_state(found_status, settings, "pending"),
-        paid=_state(found_status, settings, "paid"),
-        expired=_state(found_status, settings, "expired"),
+        pending=_state(found_status, "pending", settings.pending),
+        paid=_state(found_status, "paid", settings.paid),
+        expired=_state(found_status, "expired", settings.expired),
+        cancelled=lambda: _state(found_status, "cancelled", *settings.cancelled[:1]),
     )
 
 
@@ -174,19 +193,44 @@ def default(settings: Settings, id_type: IdType, dialect: str) -> sa.Table:
         ),
         schema=schema or None,
     )
+    _index(table, settings.pending, dialect)
+    return table
+
+
+def exists(connection: sa.Connection, table: sa.Table) -> bool:
+    """Return whether the database has a table."""
+    return sa.inspect(connection).has_table(table.name, schema=table.schema)
+
+
+def create(connection: sa.Connection, missing: sa.Table) -> bool:
+    """Create a table with its indexes; return whether it was missing."""
+    if exists(connection, missing):
+        return False
+    missing.create(connection)
+    return True
+
+
+def _index(table: sa.Table, pending: object, dialect: str) -> sa.Index:
+    """Return the index on the pending rows by deadline, of a table with the columns id, status and deadline."""
     key, status, deadline = table.columns
     if dialect in {"postgresql", "sqlite"}:
-        pending = status == sa.literal(settings.pending)
-        sa.Index(f"{name}_overdue", deadline, key, postgresql_where=pending, sqlite_where=pending)
-    else:
-        sa.Index(f"{name}_overdue", status, deadline, key)
-    return table
+        where = status == sa.literal(pending, status.type)
+        return sa.Index(f"{table.name}_overdue", deadline, key, postgresql_where=where, sqlite_where=where)
+    return sa.Index(f"{table.name}_overdue", status, deadline, key)
+
+
+def _without_domain(kind: types.TypeEngine[Any]) -> types.TypeEngine[Any]:
+    """Return the type behind a domain of PostgreSQL. It compares as its type does, except a domain of an enum."""
+    base = kind
+    while isinstance(base, postgresql.DOMAIN):
+        base = base.data_type
+    return kind if isinstance(base, types.Enum) else base
 
 
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 
 
-def _integer(text: str, kind: types.Integer, *, range_: range) -> int:
+def _integer(kind: types.Integer, range_: range, text: str) -> int:
     if not _INTEGER.fullmatch(text) or (number := int(text)) not in range_:
         raise InvalidOrderId(
             f"the order id {text!r} is not a number from {range_.start} to {range_.stop - 1}; the id column is {kind!r}"
@@ -217,21 +261,24 @@ def _range(kind: types.TypeEngine[Any], dialect: str) -> range:
 
 def _column(columns: dict[str, ReflectedColumn], settings: Settings, setting: str) -> ReflectedColumn:
     name = getattr(settings, setting)
-    try:
-        return columns[name]
-    except KeyError:
+    if name not in columns:
         raise SchemaError(
             f"ORDERS_{setting.upper()} is {name!r}, but the table {settings.table!r} has no such column: "
             f"it has {', '.join(sorted(columns))}"
-        ) from None
+        )
+    kinds, accepted = SUITABLE[setting]
+    kind = columns[name]["type"]
+    if not isinstance(kind, kinds):
+        called = repr(kind) if isinstance(kind, postgresql.DOMAIN | types.NullType) else kind
+        raise SchemaError(f"ORDERS_{setting.upper()} is {name!r}, of type {called}: it must be {accepted}")
+    return columns[name]
 
 
-def _state(column: ReflectedColumn, settings: Settings, setting: str) -> object:
+def _state(column: ReflectedColumn, setting: str, word: str = "") -> object:
     """Return the shop's value for a state as the status column holds it: a number in an integer column."""
-    word: str = getattr(settings, setting)
     kind = column["type"]
-    problem = ""
-    if isinstance(kind, types.Integer):
+    problem = "" if word else "at least one word"
+    if isinstance(kind, types.Integer | types.Numeric):
         if re.fullmatch(r"-?\d{1,18}", word):
             return int(word)
         problem = "a whole number"

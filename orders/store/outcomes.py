@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from orders.clock import local
 from orders.events import Event
 
 
@@ -21,8 +22,14 @@ class Outcome(StrEnum):
     """The row was already in another state: paid, cancelled, expired."""
     DUE = "due"
     """The row is pending and its deadline has passed; this call did not change it."""
+    KEPT = "kept"
+    """The row is pending and due, but the shop's condition does not hold for it (``ORDERS_CONDITION``)."""
+    PAUSED = "paused"
+    """The row is pending and due, but the schedule is paused."""
     NOT_DUE = "not_due"
     """The row is pending and its deadline is still to come."""
+    REMINDED = "reminded"
+    """The same, and this call recorded the reminder whose time has come (``ORDERS_REMIND``)."""
     MISSING = "missing"
     """There is no such row; its transaction may not have been committed yet."""
     INVALID = "invalid"
@@ -34,11 +41,11 @@ class Verdict(NamedTuple):
 
     outcome: Outcome
     due: float = 0.0
-    """With DUE and NOT_DUE, the deadline of the row plus the grace, in Unix seconds."""
+    """With DUE, KEPT, PAUSED, NOT_DUE and REMINDED, the deadline of the row plus the grace, in Unix seconds."""
     wait: float = 0.0
-    """With DUE, NOT_DUE and EXPIRED, the seconds until it is due, by the clock that decided; negative if overdue."""
+    """With these and EXPIRED, the seconds until it is due by the deciding clock; negative if overdue."""
     reason: str = ""
-    """With MISSING and INVALID, what is wrong."""
+    """With KEPT, MISSING and INVALID, why."""
 
 
 class State(StrEnum):
@@ -48,6 +55,8 @@ class State(StrEnum):
     """It can be paid."""
     OVERDUE = "overdue"
     """It is pending and its deadline has passed, but it has not been expired yet."""
+    KEPT = "kept"
+    """The same, and the shop's condition (``ORDERS_CONDITION``) keeps it from being expired."""
     PAID = "paid"
     EXPIRED = "expired"
     CLOSED = "closed"
@@ -68,7 +77,7 @@ class Row:
     @property
     def is_pending(self) -> bool:
         """Whether the status is the shop's value for pending."""
-        return self.state in {State.PENDING, State.OVERDUE}
+        return self.state in {State.PENDING, State.OVERDUE, State.KEPT}
 
 
 class PaymentVerdict(StrEnum):
@@ -120,6 +129,67 @@ class Pending:
     deadline: datetime
     key: object
     """The id as the id column holds it; None sorts before all ids."""
+
+
+class Found(NamedTuple):
+    """A row, for the audit."""
+
+    order_id: str
+    """As it is in the schedule."""
+    deadline: datetime | None
+    key: object
+    """The id as the id column holds it."""
+    state: State
+
+
+class Expected(NamedTuple):
+    """How many pending rows are due in a span of time."""
+
+    expiring: int
+    """Those for which the shop's condition holds now."""
+    kept: int
+    """Those that it keeps from expiring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause of the schedule: nothing expires while it lasts."""
+
+    since: datetime
+    """In UTC."""
+    until: datetime | None
+    """When it ends by itself; None if only `orders.resume` ends it."""
+    by: str | None
+    """Who wanted it, if that is known: "brake" if it was ``ORDERS_BRAKE``."""
+    reason: str | None
+    """Why, if that is known."""
+
+    def __str__(self) -> str:
+        ends = f"until {local(self.until)}" if self.until else "until somebody resumes it"
+        by = f" by {self.by}" if self.by else ""
+        return f"paused since {local(self.since)}{by}, {ends}{f': {self.reason}' if self.reason else ''}"
+
+
+class Page(NamedTuple):
+    """A page of pending rows, the latest deadline first."""
+
+    due_before: datetime
+    """Only rows with an earlier deadline."""
+    due_from: datetime | None
+    """Only rows with this deadline or a later one; None for all."""
+    before: Pending | None
+    """The last row of the previous page; None for the first page."""
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a pause: orders that fell due in it are extended by its length."""
+
+    start: datetime
+    end: datetime
+    is_left: bool
+    """Whether a run that was interrupted has left it, so that time has passed since its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Money:
 
     @property
     def _references(self) -> Sequence[str | None]:
-        return [event.data.get("reference") for event in self._all_accepted]
+        recorded = [event.data.get("reference") for event in self._all_accepted]
+        return [None if reference is None else str(reference) for reference in recorded]  # it could be a number before
 
     @property
     def _is_another(self) -> bool:

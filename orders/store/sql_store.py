@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -13,22 +14,28 @@ from orders.clock import Clock
 from orders.errors import SchemaError
 from orders.events import Event
 from orders.hooks import Hooks
-from orders.store import orders_table
+from orders.store import conditions, orders_table
+from orders.store.conditions import ShopsCondition, ToExpression
+from orders.store.inspection import Inspection
+from orders.store.orders_table import OrdersTable
 from orders.store.outbox import Outbox
-from orders.store.outcomes import Payment, Pending, Postponed, Row, Verdict
+from orders.store.outcomes import Page, Payment, Pending, Postponed, Row, Verdict
+from orders.store.pauses import SqlPauses, is_paused
 from orders.store.port import Joined, Transactions
+from orders.store.reminders import remind
 from orders.store.sql_clock import deciding_clock
+from orders.store.sql_deliveries import SqlDeliveries
+from orders.store.sql_errors import TableAltered
 from orders.store.statements import Statements
 from orders.store.transactions import SqlTransactions
 from orders.store.unit_of_work import Tables, UnitOfWork
+from orders.store.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from orders.config import Settings
 
-T = TypeVar("T")
 
-
-class SqlStore:
+class SqlStore(Inspection):
     """Any orders table in PostgreSQL, MySQL, MariaDB or SQLite.
 
     No driver is imported and nothing is sent before the first call, so a web app that only enqueues needs no driver.
@@ -39,6 +46,7 @@ class SqlStore:
         engine: the application's engine, to use instead of one for ``ORDERS_DATABASE_URL``.
         transactions: a framework's transactions, instead of SQLAlchemy's.
         to_python: converts an id from the id column to the type that hooks expect.
+        to_expression: calls ``@orders.condition``, and converts what it returns to an expression on our table.
         clock: decides what is due. By default the database's clock, so that a worker with a wrong clock closes no order
             early. SQLite has no clock, so this host's is used.
     """
@@ -51,24 +59,34 @@ class SqlStore:
         engine: sa.Engine | None = None,
         transactions: Transactions | None = None,
         to_python: Callable[[Any], Any] = lambda key: key,
+        to_expression: ToExpression = conditions.of_hook,
         clock: Clock | None = None,
     ) -> None:
         self._settings = settings
         self._hooks = hooks or Hooks()
         self._clock = clock
         self._to_python = to_python
+        self._to_expression = to_expression
         self.transactions = transactions or SqlTransactions(settings.database_url, engine)
+        self.pauses = SqlPauses(self._begin)
+        self.deliveries = SqlDeliveries(self._begin)
         self._known: dict[Hashable, Tables] = {}
+        self._tried: set[Hashable] = set()
 
     def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Expire the orders that are pending and due, by one conditional update; return a verdict for each id."""
-        with self._begin() as unit:
+        with self._begin(judging=True) as unit:
             return unit.expire(order_ids)
 
     def look(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Return a verdict for each id; change nothing."""
-        with self._begin(reading=True) as unit:
+        with self._begin(reading=True, judging=True) as unit:
             return unit.look(order_ids)
+
+    def remind(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
+        """Record the reminders of orders whose time has come; see `OrderStore.remind`."""
+        with self._begin(judging=True) as unit:
+            return remind(unit, order_ids)
 
     def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Mark the pending orders as paid, because the guard says so; return a verdict for each id."""
@@ -77,7 +95,7 @@ class SqlStore:
 
     def pay(self, order_id: str, *, reference: str | None = None, session: Joined | None = None) -> Payment:
         """Mark an order as paid if it is pending; see `OrderStore.pay`."""
-        with self._begin(session) as unit:
+        with self._begin(session, judging=self._settings.strict) as unit:
             return unit.pay(order_id, reference)
 
     def extend(self, order_id: str, deadline: datetime, *, session: Joined | None = None) -> str | None:
@@ -85,29 +103,37 @@ class SqlStore:
         with self._begin(session) as unit:
             return unit.extend(order_id, deadline)
 
+    def hold(self, order_id: str, deadline: datetime, *, by: str, session: Joined | None = None) -> Pending | None:
+        """Give a pending order a later deadline, never an earlier one; see `OrderStore.hold`."""
+        with self._begin(session) as unit:
+            return unit.hold(order_id, deadline, by)
+
+    def extend_page(
+        self, later: Callable[[Pending], datetime], page: Page, *, by: str
+    ) -> Sequence[tuple[Pending, datetime]]:
+        """Give a page of pending orders later deadlines; see `OrderStore.extend_page`."""
+        with self._begin() as unit:
+            return unit.extend_page(later, page, by)
+
+    def cancel(self, order_id: str, *, reason: str, session: Joined | None = None) -> str | None:
+        """Cancel an order if it is pending; see `OrderStore.cancel`."""
+        with self._begin(session) as unit:
+            return unit.cancel(order_id, reason)
+
     def row(self, order_id: str) -> Row | None:
         """Return an order's row; None if there is none.
 
         Raises:
             InvalidOrderId: the id column cannot hold this id.
         """
-        with self._begin(reading=True) as unit:
-            return unit.tables.orders.row(unit.connection, unit.tables.key(order_id))
+        with self._begin(reading=True, judging=True) as unit:
+            key = unit.key(order_id)
+            return unit.tables.orders.row(unit.connection, key)
 
     def pending(self, *, overdue: float | None, after: Pending | None, limit: int) -> Sequence[Pending]:
         """Return a page of pending rows; see `OrderStore.pending`."""
-        with self._begin(reading=True) as unit:
+        with self._begin(reading=True, judging=True) as unit:
             return unit.tables.orders.pending(unit.connection, overdue=overdue, after=after, limit=limit)
-
-    def count_pending(self, *, overdue: float | None) -> int:
-        """Return how many rows all pages of `pending` have."""
-        with self._begin(reading=True) as unit:
-            return unit.tables.orders.count_pending(unit.connection, overdue=overdue)
-
-    def oldest_overdue(self) -> float | None:
-        """Return for how many seconds the oldest pending row has been due; None if none is due."""
-        with self._begin(reading=True) as unit:
-            return unit.tables.orders.oldest_overdue(unit.connection)
 
     def events(self, order_id: str, *, limit: int) -> Sequence[Event]:
         """Return the latest events of an order, oldest first; none if there is no events table.
@@ -116,7 +142,8 @@ class SqlStore:
             InvalidOrderId: the id column cannot hold this id.
         """
         with self._begin(reading=True) as unit:
-            order_id = unit.tables.order_id(unit.tables.key(order_id))
+            key = unit.key(order_id)
+            order_id = unit.tables.order_id(key)
             return unit.tables.outbox.of_order(unit.connection, order_id, limit=limit) if unit.tables.outbox else []
 
     def claim_events(self, *, limit: int, lease: float) -> Sequence[Event]:
@@ -134,58 +161,87 @@ class SqlStore:
                 if unit.tables.outbox:
                     unit.tables.outbox.postpone(unit.connection, later)
 
-    def prune_events(self, *, older_than: float, keep_undelivered: bool, limit: int) -> int:
-        """Delete at most *limit* events that are older than *older_than* seconds; return how many."""
+    def prune_events(self, *, older_than: float, keep_undelivered: bool, keep_for: Sequence[str], limit: int) -> int:
+        """Delete old events and their deliveries; see `OrderStore.prune_events`."""
         with self._begin() as unit:
-            if unit.tables.outbox is None:
+            outbox, webhooks, conditions = unit.tables.outbox, unit.tables.webhooks, list[sa.ColumnElement[bool]]()
+            if outbox is None:
                 return 0
-            return unit.tables.outbox.prune(
-                unit.connection, older_than=older_than, keep_undelivered=keep_undelivered, limit=limit
-            )
+            if keep_undelivered:
+                conditions.append(outbox.table.c.delivered_at.is_not(None))
+            if webhooks and keep_for:
+                conditions.append(~webhooks.awaited(unit.connection, keep_for))
+            pruned = outbox.prune(unit.connection, *conditions, older_than=older_than, limit=limit)
+            if webhooks and pruned:
+                webhooks.forget(unit.connection, pruned)
+            return len(pruned)
+
+    def insert(self, order_id: str, deadline: datetime) -> None:
+        """Insert a pending order with nothing but an id and a deadline, for a try. A shop places its own orders.
+
+        Raises:
+            InvalidOrderId: the id column cannot hold this id.
+            StoreError: there is such an order, or the table needs more columns.
+        """
+        with self._begin() as unit:
+            orders = unit.tables.orders.orders
+            values = {orders.id: unit.key(order_id), orders.status: orders.pending, orders.deadline: deadline}
+            unit.connection.execute(sa.insert(orders.table).values(values))
 
     def create_table(self, id_type: orders_table.IdType) -> bool:
         """Create the default table and its index; return whether it was missing."""
         with self.transactions.begin() as connection:
-            return _create(connection, orders_table.default(self._settings, id_type, connection.dialect.name))
+            return orders_table.create(
+                connection, orders_table.default(self._settings, id_type, connection.dialect.name)
+            )
 
     def create_outbox(self) -> bool:
-        """Create the events table; return whether it was missing. Running processes use it after a restart."""
+        """Create the tables of events and of webhooks; return whether that of events was missing.
+
+        Running processes use them after a restart.
+        """
+        self.create_webhooks()
         with self.transactions.begin() as connection:
-            return _create(connection, self._outbox(connection).table)
+            return orders_table.create(connection, self._outbox(connection).table)
+
+    def create_webhooks(self) -> bool:
+        """Create the table of webhooks; return whether it was missing."""
+        with self.transactions.begin() as connection:
+            return orders_table.create(connection, Webhooks(self._outbox(connection)).table)
 
     def check(self) -> None:
-        """Connect, and check the orders table.
-
-        Raises:
-            StoreUnavailable: the database cannot be reached.
-            SchemaError: the table or a column is missing, or a column has an unsuitable type.
-        """
-        with self._begin(reading=True):
+        """Connect, and check the orders table; see `OrderStore.check`."""
+        with self._begin(reading=True, judging=True):
             pass
-
-    def probe(self, look: Callable[[sa.Connection, Tables], T]) -> T:
-        """Return what *look* returns in a transaction that is opened for writing; see `orders.operate.doctor`."""
-        with self._begin() as unit:
-            return look(unit.connection, unit.tables)
 
     def close(self) -> None:
         """Close our own connections, not the caller's."""
         self.transactions.close()
 
     @contextmanager
-    def _begin(self, session: Joined | None = None, *, reading: bool = False) -> Iterator[UnitOfWork]:
-        """Yield a unit of work in the caller's transaction or, without a session, in a new one."""
-        with self.transactions.begin(session, reading=reading) as connection:
-            unit = UnitOfWork(
-                connection,
-                self._tables(connection),
-                self._settings,
-                self._hooks,
-                self.transactions,
-                session,
-                self._to_python,
-            )
-            yield unit
+    def _begin(
+        self, session: Joined | None = None, *, reading: bool = False, judging: bool = False
+    ) -> Iterator[UnitOfWork]:
+        """Yield a unit of work in the caller's transaction or a new one. If *judging*, it asks the shop's condition."""
+        try:
+            with self.transactions.begin(session, reading=reading) as connection:
+                unit = UnitOfWork(
+                    connection,
+                    self._tables(connection),
+                    self._settings,
+                    self._hooks,
+                    self.transactions,
+                    session,
+                    self._to_python,
+                    partial(self._find_again, connection),
+                )
+                if judging:
+                    self._try_condition(unit)
+                yield unit
+        except TableAltered:
+            self._known.clear()
+            self._tried.clear()
+            raise
         for call in unit.after_commit:
             self.transactions.after_commit(session, call)
 
@@ -196,24 +252,37 @@ class SqlStore:
             self._known[database] = self._find(connection)
         return self._known[database]
 
+    def _find_again(self, connection: sa.Connection) -> Tables:
+        """Return the tables of a database, which may have been altered since we first looked at them."""
+        self._known.pop(self.transactions.database(connection), None)
+        return self._tables(connection)
+
     def _find(self, connection: sa.Connection) -> Tables:
         orders, outbox = orders_table.find(connection, self._settings), self._outbox(connection)
-        has_outbox = outbox.exists(connection)
+        has_outbox = orders_table.exists(connection, outbox.table)
         if self._hooks.late_payment_hook and not has_outbox:
             raise SchemaError(
                 f"ORDERS_EVENTS_TABLE is {self._settings.events_table!r}, but the database has no such table: "
                 "@orders.on_late_payment needs it to record refused payments; create it with `orders init-db`"
             )
-        statements = Statements(orders, connection.dialect, outbox.clock, self._settings.grace)
-        return Tables(statements, outbox if has_outbox else None)
+        condition = conditions.joined(self._conditions(orders))
+        paused = is_paused(outbox) if has_outbox else None
+        statements = Statements(orders, connection.dialect, outbox.clock, self._settings.grace, condition, paused)
+        webhooks = Webhooks(outbox)
+        has_webhooks = has_outbox and orders_table.exists(connection, webhooks.table)
+        return Tables(statements, outbox if has_outbox else None, webhooks if has_webhooks else None)
+
+    def _conditions(self, orders: OrdersTable) -> Mapping[str, ShopsCondition]:
+        return conditions.of_shop(
+            self._settings.condition, self._hooks.condition_hook, orders.table, self._to_expression
+        )
+
+    def _try_condition(self, unit: UnitOfWork) -> None:
+        """Have the database parse the shop's condition, once; payments do not need it, and must not fail with it."""
+        database, orders = self.transactions.database(unit.connection), unit.tables.orders.orders
+        if database not in self._tried:
+            conditions.try_out(unit.connection, orders, self._conditions(orders))
+            self._tried.add(database)
 
     def _outbox(self, connection: sa.Connection) -> Outbox:
-        dialect = connection.dialect.name
-        return Outbox(self._settings, dialect, deciding_clock(dialect, self._clock))
-
-
-def _create(connection: sa.Connection, missing: sa.Table) -> bool:
-    if sa.inspect(connection).has_table(missing.name, schema=missing.schema):
-        return False
-    missing.create(connection)
-    return True
+        return Outbox(self._settings, connection.dialect.name, deciding_clock(connection.dialect.name, self._clock))

@@ -12,62 +12,72 @@ less ``ORDERS_GRACE``. With ``ORDERS_STRICT``, a payment also needs a deadline t
 
 MySQL and MariaDB have no ``UPDATE … RETURNING``. There both sides first lock the row with ``SELECT … FOR UPDATE`` and
 the same conditions.
+
+If the shop has a condition of its own (``ORDERS_CONDITION``), the row must meet it too. It may read other tables, such
+as payments, and a statement reads those as of its start. So `expire_due` first locks the rows: the update then sees all
+that was committed before. Who adds to these tables must lock or change the order's row, or have a foreign key to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import postgresql
 
-from orders.clock import Clock
-from orders.store import sql_clock
 from orders.store.engine import MYSQL
-from orders.store.orders_table import OrdersTable
-from orders.store.outcomes import Outcome, Pending, Row, State, Verdict
+from orders.store.outcomes import Outcome, Page, Pending, Row, State, Verdict
+from orders.store.report import Report
 
 KEYS = "_keys"
 """The name of the parameter with the ids; no column has this name."""
 
 MISSING = Verdict(Outcome.MISSING, reason="the table has no such row")
 
+UNCHANGED = "the row is pending, but the UPDATE did not change it: a trigger or a row-level security policy prevents it"
+
 
 @dataclass(frozen=True)
-class Statements:
+class Statements(Report):
     """The statements on one orders table, for one kind of database."""
 
-    orders: OrdersTable
-    dialect: sa.Dialect
-    clock: Clock | None
-    """The clock that decides what is due; None for the database's clock."""
-    grace: float
-    """Seconds after its deadline at which an order is due."""
+    def expire_due(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, float]:
+        """Change rows that may expire (pending, due, and the shop's condition holds) to expired.
+
+        Returns:
+            The keys of the rows that were changed, and their lateness: seconds, by the clock that decides what is due.
+        """
+        orders, grace = self.orders, self.grace
+        if self.condition:
+            keys = self._lock_due(connection, keys)
+        if self.dialect.update_returning:
+            update = self._new_expire_update() if self.condition else self._expire_update
+            changed = _changed(connection.execute(update, {KEYS: keys}))
+        else:
+            columns = [self._seconds_since_deadline]
+            changed = self._change_locked(connection, keys, orders.expired, *self._may_expire, columns=columns)
+        return {orders.normal(key): seconds - grace for key, *_, seconds in changed}
 
     @cached_property
     def _expire_update(self) -> sa.UpdateBase:
         """The update of `expire_due`, built once: building it takes half as long as the driver needs for 500 rows."""
+        return self._new_expire_update()
+
+    def _new_expire_update(self) -> sa.UpdateBase:
         orders = self.orders
         update = sa.update(orders.table).values({orders.status: orders.expired})
-        update = update.where(self._among(KEYS), self._is_pending, self._is_due)
-        return update.returning(orders.id, self._seconds_since_deadline)
+        update = update.where(self._among(KEYS), *self._may_expire)
+        return update.returning(orders.id, self._is_pending, self._seconds_since_deadline)
 
-    def expire_due(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, float]:
-        """Change rows that are pending and due to expired; return the keys of those changed, and their lateness.
-
-        The lateness is in seconds, by the clock that decides what is due.
-        """
-        orders, grace = self.orders, self.grace
-        if self.dialect.update_returning:
-            changed: Sequence[Any] = connection.execute(self._expire_update, {KEYS: keys}).all()
-        else:
-            conditions, columns = (self._is_pending, self._is_due), [self._seconds_since_deadline]
-            changed = self._change_locked(connection, keys, orders.expired, *conditions, columns=columns)
-        return {orders.normal(key): seconds - grace for key, seconds in changed}
+    def _lock_due(self, connection: sa.Connection, keys: Sequence[Any]) -> Sequence[Any]:
+        """Lock the rows that are pending and due; return their keys. A foreign key's check waits for this lock too."""
+        orders = self.orders
+        due = sa.select(orders.id).where(self._among(keys), self._is_pending, self._is_due).order_by(orders.id)
+        return connection.execute(due.with_for_update()).scalars().all()
 
     def pay(
         self,
@@ -92,10 +102,10 @@ class Statements:
             conditions.append(only_if)
         if self.dialect.update_returning:
             update = sa.update(orders.table).values({orders.status: orders.paid}).where(self._among(keys), *conditions)
-            changed: Sequence[Any] = connection.execute(update.returning(orders.id)).all()
+            changed = _changed(connection.execute(update.returning(orders.id, self._is_pending)))
         else:
             changed = self._change_locked(connection, keys, orders.paid, *conditions)
-        return {orders.normal(key) for (key,) in changed}
+        return {orders.normal(key) for key, *_ in changed}
 
     def revive(self, connection: sa.Connection, key: Any) -> None:
         """Change a row from expired to paid."""
@@ -106,10 +116,53 @@ class Statements:
             .values({orders.status: orders.paid})
         )
 
+    def cancel(self, connection: sa.Connection, key: Any) -> bool:
+        """Change a row from pending to cancelled; return whether it was pending."""
+        return self._update_pending(connection, key, {self.orders.status: self.orders.cancelled()})
+
     def extend(self, connection: sa.Connection, key: Any, deadline: datetime) -> bool:
         """Give a pending row another deadline; return whether it was pending."""
-        update = sa.update(self.orders.table).where(self._among([key]), self._is_pending)
-        return connection.execute(update.values({self.orders.deadline: deadline})).rowcount > 0
+        return self._update_pending(connection, key, {self.orders.deadline: deadline})
+
+    def hold(self, connection: sa.Connection, key: Any, deadline: datetime) -> bool:
+        """Give a pending row a later deadline, never an earlier one; return whether it was changed."""
+        is_earlier = self.orders.deadline < sa.literal(deadline, self.orders.deadline.type)
+        return self._update_pending(connection, key, {self.orders.deadline: deadline}, is_earlier)
+
+    def lock(self, connection: sa.Connection, page: Page) -> Sequence[Pending]:
+        """Lock a page of pending rows; return them."""
+        orders = self.orders
+        conditions = [orders.deadline < sa.literal(page.due_before, orders.deadline.type)]
+        if page.due_from is not None:
+            conditions.append(orders.deadline >= sa.literal(page.due_from, orders.deadline.type))
+        if page.before is not None:
+            conditions.append(self._beside(page.before, is_behind=False))
+        select = sa.select(orders.id, orders.deadline).where(self._is_pending, *conditions).limit(page.limit)
+        select = select.order_by(orders.deadline.desc(), orders.id.desc()).with_for_update()
+        return [Pending(orders.order_id(key), found, key) for key, found in connection.execute(select)]
+
+    def set_deadlines(self, connection: sa.Connection, deadlines: Mapping[Any, datetime]) -> None:
+        """Give rows that are locked and pending other deadlines, by key. One statement, except on SQLite."""
+        id_, deadline = self.orders.id, self.orders.deadline
+        update = sa.update(self.orders.table)
+        if self.dialect.name == "postgresql":
+            keys = sa.func.unnest(sa.literal(list(deadlines), postgresql.ARRAY(id_.type))).label("key")
+            given = sa.literal(list(deadlines.values()), postgresql.ARRAY(deadline.type))
+            new = sa.select(keys, sa.func.unnest(given).label("deadline")).subquery()
+            connection.execute(update.where(id_ == new.c.key).values({deadline: new.c.deadline}))
+        elif self.dialect.name in MYSQL:
+            new_deadline = sa.case({key: sa.literal(new, deadline.type) for key, new in deadlines.items()}, value=id_)
+            connection.execute(update.where(id_.in_(list(deadlines))).values({deadline: new_deadline}))
+        else:
+            one = update.where(id_ == sa.bindparam(KEYS))
+            one = one.values({deadline: sa.bindparam("_deadline", type_=deadline.type)})
+            connection.execute(one, [{KEYS: key, "_deadline": new} for key, new in deadlines.items()])
+
+    def _update_pending(
+        self, connection: sa.Connection, key: Any, values: Mapping[Any, Any], *conditions: sa.ColumnElement[bool]
+    ) -> bool:
+        update = sa.update(self.orders.table).where(self._among([key]), self._is_pending, *conditions)
+        return connection.execute(update.values(values)).rowcount > 0
 
     def row(self, connection: sa.Connection, key: Any, *, lock: bool = False) -> Row | None:
         """Return a row; None if there is none.
@@ -120,7 +173,9 @@ class Statements:
             lock: lock the row until the end of the transaction, and read its latest committed version.
         """
         orders = self.orders
-        select = sa.select(orders.status, orders.deadline, *self._judged).where(self._among([key]))
+        # A payment locks the row. It must not fail because of the shop's condition, which decides about expiry only.
+        judged = self._judged(with_condition=not lock)
+        select = sa.select(orders.status, orders.deadline, *judged).where(self._among([key]))
         found = connection.execute(select.with_for_update() if lock else select).first()
         if found is None:
             return None
@@ -137,7 +192,8 @@ class Statements:
                 NOT_DUE even if their deadline has passed since.
         """
         orders = self.orders
-        rows = connection.execute(sa.select(orders.id, orders.deadline, *self._judged).where(self._among(keys)))
+        judged = self._judged(with_condition=True)
+        rows = connection.execute(sa.select(orders.id, orders.deadline, *judged).where(self._among(keys)))
         clock = self._read_clock()
         return {
             orders.normal(key): self._judge(which, deadline, *(time or [clock]), may_be_due=may_be_due)
@@ -160,19 +216,22 @@ class Statements:
             .order_by(orders.deadline, orders.id)
             .limit(limit)
         )
-        return select if after is None else select.where(self._behind(after))
+        return select if after is None else select.where(self._beside(after, is_behind=True))
 
-    def count_pending(self, connection: sa.Connection, *, overdue: float | None) -> int:
-        """Return how many rows all pages of `pending` have."""
-        select = sa.select(sa.func.count()).select_from(self.orders.table).where(*self._is_overdue(overdue))
-        return connection.execute(select).scalar_one()
+    def lock_not_due(self, connection: sa.Connection, keys: Sequence[Any]) -> dict[Any, tuple[Verdict, datetime]]:
+        """Lock the rows that are pending and whose deadline is to come; return a verdict and the deadline of each.
 
-    def oldest_overdue(self, connection: sa.Connection) -> float | None:
-        """Return for how many seconds the oldest pending row has been due; None if none is due."""
-        orders = self.orders
-        overdue = sa.select(self._seconds_since_deadline).where(*self._is_overdue(0.0))
-        seconds = connection.execute(overdue.order_by(orders.deadline, orders.id).limit(1)).scalar()
-        return None if seconds is None else float(seconds) - self.grace
+        KEPT or PAUSED if that would keep it from expiring now; else NOT_DUE.
+        """
+        orders, conditions = self.orders, (self._is_pending, self.orders.deadline > self._now)
+        select = sa.select(orders.id, orders.deadline, *self._judged(with_condition=True))
+        select = select.where(self._among(keys), *conditions).order_by(orders.id)
+        rows, clock, found = connection.execute(select.with_for_update()).all(), self._read_clock(), {}
+        for key, deadline, which, *time in rows:
+            verdict = self._judge(which, deadline, *(time or [clock]), may_be_due=False)
+            outcome = {State.KEPT: Outcome.KEPT, Outcome.PAUSED: Outcome.PAUSED}.get(which, verdict.outcome)
+            found[orders.normal(key)] = verdict._replace(outcome=outcome), deadline
+        return found
 
     def _change_locked(
         self,
@@ -194,84 +253,23 @@ class Statements:
             connection.execute(update.where(orders.id.in_([key for key, *_ in locked])))
         return locked
 
-    @cached_property
-    def _judged(self) -> Sequence[sa.ColumnElement[Any]]:
-        # The database compares the states, as in the updates, because it knows its padding and collations.
-        orders = self.orders
-        which = sa.case(
-            (self._is_pending, State.PENDING.value),
-            (orders.status == orders.paid, State.PAID.value),
-            (orders.status == orders.expired, State.EXPIRED.value),
-            else_=State.CLOSED.value,
-        )
-        return [which] if self.clock else [which, sa.type_coerce(self._now, orders.deadline.type)]
-
     def _judge(self, which: str, deadline: datetime | None, now: datetime, *, may_be_due: bool) -> Verdict:
-        if which != State.PENDING:
+        if which not in {State.PENDING, State.KEPT, Outcome.PAUSED}:
             return Verdict(Outcome.CLOSED)
         if deadline is None:
             return Verdict(Outcome.INVALID, reason=f"the row is pending, but its {self.orders.deadline.name} is NULL")
         due = deadline + timedelta(seconds=self.grace)
         wait = (due - now).total_seconds()
+        if which == State.KEPT and wait <= 0:
+            return Verdict(Outcome.KEPT, due=due.timestamp(), wait=wait, reason="the shop's condition keeps it")
+        if which == Outcome.PAUSED and wait <= 0:
+            return Verdict(Outcome.PAUSED, due=due.timestamp(), wait=wait)
         return Verdict(Outcome.DUE if may_be_due and wait <= 0 else Outcome.NOT_DUE, due=due.timestamp(), wait=wait)
 
-    def _state(self, which: str, deadline: datetime | None, now: datetime) -> State:
-        is_overdue = deadline is not None and deadline + timedelta(seconds=self.grace) <= now
-        return State.OVERDUE if which == State.PENDING and is_overdue else State(which)
 
-    def _read_clock(self) -> datetime | None:
-        return self.clock.now() if self.clock else None
+def _changed(result: sa.Result[Any, Any]) -> Sequence[Any]:
+    """Return the rows of ``RETURNING id, is_pending, …`` that are no longer pending.
 
-    @cached_property
-    def _is_pending(self) -> sa.ColumnElement[bool]:
-        orders = self.orders
-        # A literal, not a parameter, so that the planner can use the partial index.
-        word = sa.bindparam("pending", orders.pending, type_=orders.status.type, literal_execute=True)
-        return orders.status == word
-
-    @cached_property
-    def _is_due(self) -> sa.ColumnElement[bool]:
-        return self.orders.deadline <= self._ago(self.grace)
-
-    @cached_property
-    def _seconds_since_deadline(self) -> sa.ColumnElement[float]:
-        deadline = self.orders.deadline
-        return sql_clock.seconds_since(deadline, self.dialect.name, self.clock, deadline.type)
-
-    def _is_overdue(self, overdue: float | None) -> list[sa.ColumnElement[bool]]:
-        deadline = self.orders.deadline
-        late = deadline.is_not(None) if overdue is None else deadline <= self._ago(self.grace + overdue)
-        return [self._is_pending, late]
-
-    def _behind(self, row: Pending) -> sa.ColumnElement[bool]:
-        deadline, id_ = self.orders.deadline, self.orders.id
-        if row.key is None:
-            return deadline >= row.deadline
-        if self.dialect.name in MYSQL:
-            # MySQL compares row values without an index; in this form it uses the index.
-            return sa.and_(deadline >= row.deadline, sa.or_(deadline > row.deadline, id_ > row.key))
-        return sa.tuple_(deadline, id_) > sa.tuple_(
-            sa.literal(row.deadline, deadline.type), sa.literal(row.key, id_.type)
-        )
-
-    def _among(self, keys: Sequence[Any] | str) -> sa.ColumnElement[bool]:
-        """Return the condition that a row has one of these keys, or one from the parameter with this name."""
-        id_ = self.orders.id
-        name, values = (keys, None) if isinstance(keys, str) else (None, keys)
-        if self.dialect.name == "postgresql":
-            # One array parameter for any number of ids: parsed once, and 2.6 times as fast as IN with 500 ids.
-            return id_ == sa.any_(sa.bindparam(name, values, type_=postgresql.ARRAY(id_.type)))
-        given: sa.BindParameter[Any] = sa.bindparam(name, values, expanding=True)
-        among: sa.ColumnElement[bool] = id_.in_(given)
-        if self.dialect.name in MYSQL and isinstance(id_.type, sa.String):
-            # The default collations treat "a", "A" and "a " as equal. The index finds all of them, the bytes decide.
-            text = sa.cast(id_, mysql.CHAR(charset="utf8mb4"))  # whatever character set the column has
-            among &= sa.type_coerce(sa.cast(text, sa.BINARY()), sa.String()).in_(given)
-        return among
-
-    @property
-    def _now(self) -> sa.ColumnElement[datetime]:
-        return self._ago(0.0)
-
-    def _ago(self, seconds: float) -> sa.ColumnElement[datetime]:
-        return sql_clock.from_now(-seconds, self.dialect.name, self.clock, self.orders.deadline.type)
+    A trigger may have restored the status.
+    """
+    return [row for row in result.all() if not row[1]]

@@ -7,7 +7,7 @@ own transactions should lock in the same order, e.g. first an order and then its
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -16,40 +16,47 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from orders import ids
-from orders.errors import InvalidOrderId
+from orders.errors import InvalidOrderId, StoreError
 from orders.events import Event, EventKind
-from orders.hooks import Hooks
+from orders.hooks import Hooks, call_expire_hook, call_late_payment_hook
 from orders.logs import about
 from orders.store import caller_transaction
 from orders.store.outbox import Outbox
-from orders.store.outcomes import Outcome, Payment, PaymentVerdict, State, Verdict
+from orders.store.outcomes import Outcome, Page, Payment, PaymentVerdict, Pending, State, Verdict
 from orders.store.payments import Money
 from orders.store.port import Joined, Transactions
-from orders.store.statements import MISSING, Statements
+from orders.store.statements import MISSING, UNCHANGED, Statements
+from orders.store.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from orders.config import Settings
 
 logger = logging.getLogger(__name__)
 
+MAX_REASON_LENGTH = 255
+"""Characters of the reason for a cancellation."""
+
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of one database: the orders, and the outbox if there is an events table."""
+    """The tables of one database: the orders, and those of events and of webhooks if there are any."""
 
     orders: Statements
     outbox: Outbox | None
+    webhooks: Webhooks | None
 
-    def key(self, order_id: str) -> Any:
-        """Return an order id as the id column holds it; see `orders.store.orders_table.OrdersTable.key`."""
-        return self.orders.orders.key(order_id)
+    @property
+    def key(self) -> Callable[[str], Any]:
+        """See `orders.store.orders_table.OrdersTable.key`."""
+        return self.orders.orders.key
 
-    def order_id(self, key: Any) -> str:
-        """Return the order id of a row, as it is in the schedule."""
-        return self.orders.orders.order_id(key)
+    @property
+    def order_id(self) -> Callable[[Any], str]:
+        """See `orders.store.orders_table.OrdersTable.order_id`."""
+        return self.orders.orders.order_id
 
 
-@dataclass(frozen=True)
+@dataclass
 class UnitOfWork:
     """One transaction: a new one, or the caller's."""
 
@@ -62,32 +69,46 @@ class UnitOfWork:
     """The caller's session or connection; None in a new transaction."""
     to_python: Callable[[Any], Any]
     """Converts an id from the id column to the type that hooks expect."""
+    find_again: Callable[[], Tables]
+    """Looks at the tables again."""
     after_commit: list[Callable[[], object]] = field(default_factory=list)
     """Callbacks to run after the commit."""
 
+    def key(self, order_id: str) -> Any:
+        """Return an order id as the id column holds it. If it cannot, look again: the column may have been altered.
+
+        Raises:
+            InvalidOrderId: the column cannot hold it.
+        """
+        try:
+            return self.tables.key(order_id)
+        except InvalidOrderId:
+            self.tables = self.find_again()
+            return self.tables.key(order_id)
+
     def expire(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Expire the orders that are pending and due, and call the hooks with them; return a verdict for each id."""
-        keys, verdicts = self._keys(order_ids)
+        keys, verdicts = self.keys(order_ids)
         late_by = self.tables.orders.expire_due(self.connection, sorted(set(keys.values())))
-        self._expired(late_by)
+        self._closed(late_by, EventKind.EXPIRED, {})
         return {**verdicts, **self._verdicts(keys, Outcome.EXPIRED, late_by)}
 
     def settle_paid(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Mark the pending orders as paid, because the guard says so; return a verdict for each id."""
-        keys, verdicts = self._keys(order_ids)
+        keys, verdicts = self.keys(order_ids)
         paid = self.tables.orders.pay(self.connection, sorted(set(keys.values())))
         self._record(map(self.tables.order_id, sorted(paid)), EventKind.PAID, {"by": "guard"})
         return {**verdicts, **self._verdicts(keys, Outcome.PAID, dict.fromkeys(paid, 0.0))}
 
     def look(self, order_ids: Sequence[str]) -> Mapping[str, Verdict]:
         """Return a verdict for each id; change nothing."""
-        keys, verdicts = self._keys(order_ids)
+        keys, verdicts = self.keys(order_ids)
         found = self.tables.orders.look(self.connection, list(set(keys.values())), may_be_due=True)
         return {**verdicts, **{order_id: found.get(key, MISSING) for order_id, key in keys.items()}}
 
     def extend(self, order_id: str, deadline: datetime) -> str | None:
         """Give a pending order another deadline; return its id as in the schedule, None if it was not pending."""
-        key = self.tables.key(order_id)
+        key = self.key(order_id)
         if not self.tables.orders.extend(self.connection, key, deadline):
             return None
         order_id = self.tables.order_id(key)
@@ -95,9 +116,48 @@ class UnitOfWork:
         self._refresh(key)
         return order_id
 
+    def hold(self, order_id: str, deadline: datetime, by: str) -> Pending | None:
+        """Give a pending order a later deadline, never an earlier one; return its row, None if it is not pending."""
+        key = self.key(order_id)
+        order_id = self.tables.order_id(key)
+        if self.tables.orders.hold(self.connection, key, deadline):
+            self._record([order_id], EventKind.EXTENDED, {"deadline": deadline.isoformat(), "by": by})
+            self._refresh(key)
+        row = self.tables.orders.row(self.connection, key, lock=True)
+        return Pending(order_id, row.deadline, key) if row and row.is_pending and row.deadline else None
+
+    def extend_page(
+        self, later: Callable[[Pending], datetime], page: Page, by: str
+    ) -> Sequence[tuple[Pending, datetime]]:
+        """Give a page of pending orders later deadlines; see `OrderStore.extend_page`."""
+        orders = self.tables.orders
+        extended = [(row, later(row)) for row in orders.lock(self.connection, page)]
+        if extended:
+            orders.set_deadlines(self.connection, {row.key: deadline for row, deadline in extended})
+        if extended and self.tables.outbox:
+            new = ((row.order_id, deadline.isoformat()) for row, deadline in extended)
+            data = [(order_id, {"deadline": deadline, "by": by}) for order_id, deadline in new]
+            self.tables.outbox.record(self.connection, EventKind.EXTENDED, data)
+        return extended
+
+    def cancel(self, order_id: str, reason: str) -> str | None:
+        """Cancel a pending order, and call the expire hooks; return its id as in the schedule, None if not pending.
+
+        Raises:
+            ValueError: *reason* is not a text of 1 to `MAX_REASON_LENGTH` characters.
+        """
+        if not isinstance(reason, str) or not 1 <= len(reason) <= MAX_REASON_LENGTH:
+            raise ValueError(f"reason is {reason!r}: it must be a text of 1 to {MAX_REASON_LENGTH} characters")
+        key = self.key(order_id)
+        if not self.tables.orders.cancel(self.connection, key):
+            return None
+        self._closed([key], EventKind.CANCELLED, {"reason": reason})
+        self._refresh(key)
+        return self.tables.order_id(key)
+
     def pay(self, order_id: str, reference: str | None) -> Payment:
         """Mark an order as paid if it is pending; return what became of the payment."""
-        key = self.tables.key(order_id)
+        key = self.key(order_id)
         order_id, strict = self.tables.order_id(key), self.settings.strict
         never_refused = ~self.tables.outbox.has_refused(order_id) if self.tables.outbox else None
         if self.tables.orders.pay(self.connection, [key], in_time=strict, only_if=never_refused):
@@ -117,10 +177,11 @@ class UnitOfWork:
         money = Money(order_id, reference, self._payments(order_id))
         if row.is_pending and not money.was_refused:
             if self.settings.strict and (late_by := self.tables.orders.expire_due(self.connection, [key])):
-                self._expired(late_by)
+                self._closed(late_by, EventKind.EXPIRED, {})
                 return self._refuse(key, money, State.EXPIRED, row.status)
             if self.tables.orders.pay(self.connection, [key]):
                 return self._accept(order_id, reference)
+            raise StoreError(f"the payment for order {order_id} is neither accepted nor refused: {UNCHANGED}")
         return self._refuse(key, money, row.state, row.status)
 
     def _accept(self, order_id: str, reference: str | None) -> Payment:
@@ -155,33 +216,49 @@ class UnitOfWork:
             return False
         hook_argument = self.transactions.hook_argument(self.session, self.connection)
         with hook_argument as argument, self.transactions.savepoint(argument) as undo:
-            if hook(argument, self.to_python(key)):
+            if call_late_payment_hook(hook, argument, self.to_python(key)):
                 self.tables.orders.revive(self.connection, key)
                 return True
             undo()  # what the hook reserved before it found too little stock
         return False
 
-    def _expired(self, keys: Iterable[Any]) -> None:
-        """Call the shop's hooks with the expired rows, and record an event for each."""
-        ordered = sorted(keys)
-        if ordered and self.hooks.expire_hooks:
+    def _closed(self, keys: Collection[Any], kind: EventKind, data: dict[str, Any]) -> None:
+        """Record an event for each row that is now expired or cancelled, and call the shop's hooks with all of them."""
+        outbox, hooks, order_id = self.tables.outbox, self.hooks.expire_hooks, self.tables.order_id
+        if not keys or not (outbox or hooks):
+            return
+        by_id = {order_id(key): key for key in sorted(keys)}
+        again = outbox.record_closed(self.connection, list(by_id), kind, data) if outbox else ()
+        if hooks:
+            details = {
+                "reason": data.get("reason", kind.value),
+                "again": frozenset(self.to_python(by_id[order_id]) for order_id in again),
+            }
             with self.transactions.hook_argument(self.session, self.connection) as argument:
-                for hook in self.hooks.expire_hooks:
-                    hook(argument, [self.to_python(key) for key in ordered])
-        self._record(map(self.tables.order_id, ordered), EventKind.EXPIRED, {})
+                for hook in hooks:
+                    call_expire_hook(hook, argument, [self.to_python(key) for key in by_id.values()], **details)
+            # Fails if a hook has rolled back, or has caught an error of the database that undoes all at the commit.
+            self.connection.execute(sa.select(1))
+        if again:
+            self.after_commit.append(partial(_warn, again))
 
     def _record(self, order_ids: Iterable[str], kind: EventKind, data: Mapping[str, Any]) -> None:
-        if self.tables.outbox and (recorded := list(order_ids)):
-            self.tables.outbox.record(self.connection, recorded, kind, data)
+        if self.tables.outbox:
+            self.tables.outbox.record(self.connection, kind, [(order_id, data) for order_id in order_ids])
 
     def _refresh(self, key: Any) -> None:
         caller_transaction.refresh(self.session, self.tables.orders.orders.table.name, key)
 
-    def _keys(self, order_ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Verdict]]:
+    def keys(self, order_ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Verdict]]:
         """Return the ids as the id column holds them, and the verdicts on those that it cannot hold."""
-        keys: dict[str, Any] = {}
-        verdicts: dict[str, Verdict] = {}
-        key_of = self.tables.key
+        keys, verdicts = self._parsed(order_ids)
+        if verdicts:
+            self.tables = self.find_again()
+            keys, verdicts = self._parsed(order_ids)
+        return keys, verdicts
+
+    def _parsed(self, order_ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, Verdict]]:
+        keys, verdicts, key_of = dict[str, Any](), dict[str, Verdict](), self.tables.key
         for order_id in order_ids:
             try:
                 keys[order_id] = key_of(order_id)
@@ -197,6 +274,13 @@ class UnitOfWork:
             order_id: Verdict(outcome, 0.0, -late_by[key]) if key in late_by else found.get(key, MISSING)
             for order_id, key in keys.items()
         }
+
+
+def _warn(order_ids: Sequence[str]) -> None:
+    """Log orders that have expired more than once, after the commit."""
+    named = ", ".join(ids.all_printable(order_ids))
+    message = "expired again: %s. Somebody made these orders pending after they had expired: see `again` of on_expire"
+    logger.warning(message, named, extra=about("expired_again", order_ids))
 
 
 def _log(payment: Payment, details: Mapping[str, str]) -> None:

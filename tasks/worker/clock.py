@@ -82,4 +82,4 @@ def _parse(text: str) -> datetime:
 class TimedTask(Task):
     """A task whose messages have times by Redis's clock."""
 
-    Request = "tasks.worker.clock:TimedRequest"
+    Request = f"{__name__}:TimedRequest"

@@ -4,8 +4,11 @@ Celery sends the buffered events on each turn of its event loop, so after each m
 events of a task like that costs more than everything else that Celery does with the task.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import celery
 from celery import bootsteps
 from celery.worker.request import Request
 
@@ -31,6 +34,8 @@ class GroupedEvents(bootsteps.StartStopStep):
         dispatcher = consumer.event_dispatcher
         if consumer.hub is None or dispatcher is None:
             return  # without an event loop, Celery does not buffer events
+        if celery.VERSION[:2] < (5, 7):
+            dispatcher.flush = partial(_flush, dispatcher, dispatcher.flush)
         dispatcher.on_send_buffered = None
         dispatcher.buffer_limit = LIMIT
         self._timer = consumer.timer.call_repeatedly(INTERVAL, dispatcher.flush)
@@ -41,6 +46,17 @@ class GroupedEvents(bootsteps.StartStopStep):
             self._timer.cancel()
             self._timer = None
             consumer.event_dispatcher.flush()
+
+
+def _flush(dispatcher: Any, flush: Callable[..., None], errors: bool = True, groups: bool = True) -> None:  # noqa: FBT001, FBT002 - Celery's signature
+    """Send the buffered events; the `flush` of Celery before 5.7 drops what other threads add while it sends."""
+    flush(errors, groups=False)
+    if groups:
+        with dispatcher.mutex:
+            for group, events in dispatcher._group_buffer.items():  # noqa: SLF001 - has no public name
+                if batch := list(events):
+                    dispatcher._publish(batch, dispatcher.producer, f"{group}.multi")  # noqa: SLF001 - as Celery does
+                    del events[: len(batch)]
 
 
 class NoGossip(bootsteps.Step):

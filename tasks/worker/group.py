@@ -40,8 +40,10 @@ class Group:
     def __init__(self, order_ids: Sequence[str], lease: Lease, *, is_alone: bool) -> None:
         self._error: BaseException | None = None
         self._has_run = False
-        self._attempt = orders.current().attempt(lease)
+        expiry = orders.current()
+        self._attempt = expiry.attempt(lease)
         try:
+            expiry.ownership.check_once()
             self._attempt.start(order_ids, only_new=not is_alone)
         except Exception as error:  # noqa: BLE001 - raised in each task; a thread pool would lose it here
             self._error = error

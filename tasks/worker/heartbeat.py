@@ -8,21 +8,26 @@ ready.
 from pathlib import Path
 from typing import Any
 
-from celery import beat, bootsteps
+from celery import bootsteps
+from celery.beat import Scheduler
 
 import orders
 from orders.errors import ConfigError
+from tasks.worker.stall import Stall
+
+__all__ = ["Heartbeat", "Scheduler", "touch"]  # `Scheduler` for a shop's celeryconfig that names it from here
 
 INTERVAL = 1.0
 """Seconds between two touches by a worker."""
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Touches the file while a worker consumes."""
+    """Touches the file while a worker consumes. Of a worker that gets nothing, the file grows old: see `Stall`."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    requires = (Stall,)
 
-    def __init__(self, _: Any, **__: Any) -> None:
+    def __init__(self, consumer: Any, **_: Any) -> None:
+        self._stall: Stall = consumer.stall
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
@@ -32,8 +37,8 @@ class Heartbeat(bootsteps.StartStopStep):
             ConfigError: the file cannot be created.
         """
         if orders.current().settings.heartbeat_file:
-            touch()
-            self._timer = consumer.timer.call_repeatedly(INTERVAL, touch)
+            self._touch()
+            self._timer = consumer.timer.call_repeatedly(INTERVAL, self._touch)
 
     def stop(self, consumer: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Delete the file; called by Celery when the worker stops or has lost its connection."""
@@ -41,17 +46,12 @@ class Heartbeat(bootsteps.StartStopStep):
         if self._timer and file:
             self._timer.cancel()
             self._timer = None
-            Path(file).unlink(missing_ok=True)
+            if not self._stall.is_stalled:
+                Path(file).unlink(missing_ok=True)
 
-
-class Scheduler(beat.Scheduler):
-    """Celery's scheduler. It touches the file on each tick, whether Redis answers or not."""
-
-    def tick(self, *arguments: Any, **options: Any) -> float:
-        """Send the tasks that are due; return the seconds until the next tick."""
-        touch()
-        wait: float = super().tick(*arguments, **options)
-        return wait
+    def _touch(self) -> None:
+        if not self._stall.is_stalled:
+            touch()
 
 
 def touch() -> None:

@@ -60,6 +60,8 @@ class Intake(bootsteps.StartStopStep):
         """Whether one of them is running."""
         self._running = 0
         """The number of running attempts."""
+        self._ended: deque[tuple[Sequence[Any], int, float]] = deque()
+        """Of attempts that have ended: requests that must run alone, how many were settled, seconds. Threads add."""
         self._is_open = self._is_asking = self._is_firing = False
 
     def start(self, consumer: Any) -> None:
@@ -133,6 +135,7 @@ class Intake(bootsteps.StartStopStep):
 
     def _flush(self) -> None:
         """Start attempts for waiting requests, as many as the pool can run."""
+        self._take_ended()
         pool = self._consumer.pool
         if pool.uses_semaphore:  # prefork: its processes also run other tasks
             while self._is_open and not self._is_asking and self._may_start():
@@ -202,25 +205,35 @@ class Intake(bootsteps.StartStopStep):
                 if outcome:
                     request.on_success(outcome)
         finally:  # start the next attempt even if a signal's receiver raises
-            self._consumer.call_soon(self._ended, again, len(requests), time.monotonic() - started_at)
+            self._end(again, len(requests), time.monotonic() - started_at)
 
     def _lost(self, requests: Sequence[Any], error: Any) -> None:
         """Fail all requests of an attempt whose process has died."""
         try:
             _each(requests, "on_failure", error)
         finally:
-            self._consumer.call_soon(self._ended, [], 0, 0.0)
+            self._end([], 0, 0.0)
 
-    def _ended(self, again: Sequence[Any], number: int, seconds: float) -> None:
-        """Adjust the size of attempts to the one that has ended, and start the next."""
-        self._running -= 1
-        self._is_alone = False
-        self._alone.extend(again)
-        if seconds > LONG:
-            self._most = max(self._most // 2, self._few)
-        elif number >= self._most:
-            self._most = min(self._most * 4, CHUNK)
-        self._flush()
+    def _end(self, again: Sequence[Any], number: int, seconds: float) -> None:
+        """Tell the event loop that an attempt has ended.
+
+        The call is lost if another callback of the loop fails, as acknowledgements do when the connection is lost. Then
+        the next turn of the loop looks.
+        """
+        self._ended.append((again, number, seconds))
+        self._consumer.call_soon(self._flush)
+
+    def _take_ended(self) -> None:
+        """Adjust the size of attempts to those that have ended."""
+        while self._ended:
+            again, number, seconds = self._ended.popleft()
+            self._running -= 1
+            self._is_alone = False
+            self._alone.extend(again)
+            if seconds > LONG:
+                self._most = max(self._most // 2, self._few)
+            elif number >= self._most:
+                self._most = min(self._most * 4, CHUNK)
 
 
 def _each(requests: Sequence[Any], method: str, *arguments: Any) -> None:

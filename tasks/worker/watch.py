@@ -1,6 +1,6 @@
-"""A bootstep that watches the sweeps and the clocks.
+"""A bootstep that watches the tasks of beat, and the clocks.
 
-If sweeps stop, the worker sends one to a queue that it consumes itself.
+If one of them no longer runs, the worker sends it to a queue that it consumes itself.
 """
 
 import logging
@@ -10,20 +10,19 @@ from typing import Any
 from celery import bootsteps
 
 import orders
-from orders.errors import ScheduleError
+from orders.errors import ConfigError, ScheduleError, SchemaError, StoreError
 from orders.expiry import SKEW
 from orders.logs import about
 from orders.schedule import Schedule
+from orders.store import OrderStore
 from tasks.worker.clock import measure
+from tasks.worker.periodic import MISSED, RESCUE, intervals
 
 logger = logging.getLogger(__name__)
 
-MISSED = 3
-"""Sweep intervals without a sweep after which beat counts as dead."""
-
 
 class Watch(bootsteps.StartStopStep):
-    """Checks the time of the last sweep and Redis's clock, once per sweep interval."""
+    """Checks the last run of each task of beat, and Redis's clock, once per sweep interval."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -31,10 +30,17 @@ class Watch(bootsteps.StartStopStep):
         self._consumer = consumer
         self._timer: Any = None
         self._started_at = 0.0
-        self._unknown_since: float | None = None
+        self._unknown_since: dict[str, float] = {}
+        """When this worker noticed that a task has never run, by its monotonic clock."""
 
     def start(self, consumer: Any) -> None:
-        """Start to watch; called by Celery when the worker consumes."""
+        """Start to watch; called by Celery when the worker consumes.
+
+        Raises:
+            WrongDatabase: the schedule belongs to another database. The worker ends, before it takes a message.
+        """
+        orders.current().ownership.check()
+        report_table(orders.current().store)
         self._started_at = time.monotonic()
         self.look()
         interval = orders.current().settings.sweep_interval
@@ -46,19 +52,10 @@ class Watch(bootsteps.StartStopStep):
             self._timer.cancel()
             self._timer = None
 
-    def _silence(self, schedule: Schedule) -> float:
-        """Return the seconds since the last sweep; if there was none, since this was first noticed."""
-        swept_at = schedule.swept_at()
-        if swept_at is not None:
-            self._unknown_since = None
-            return schedule.now() - swept_at
-        self._unknown_since = self._unknown_since or time.monotonic()
-        return time.monotonic() - self._unknown_since
-
     def look(self) -> None:
-        """Send a sweep if the last one is too long ago."""
+        """Send each task whose last run is too long ago, unless another worker does."""
         expiry = orders.current()
-        patience = MISSED * expiry.settings.sweep_interval
+        uptime = time.monotonic() - self._started_at
         try:
             ahead = measure(expiry.schedule)
             if abs(ahead) > SKEW:
@@ -67,20 +64,71 @@ class Watch(bootsteps.StartStopStep):
                     ahead,
                     extra=about("clock_skew", ahead=ahead),
                 )
-            silent = self._silence(expiry.schedule)
-            if silent <= patience or time.monotonic() - self._started_at <= patience:
+            silences = self._silences(expiry.schedule)
+            if uptime <= MISSED * expiry.settings.sweep_interval:  # beat may have been started with this worker
                 return
-            expiry.schedule.count("rescued")
+            for task, every in intervals(self._consumer.app).items():
+                queue = self._queue_for(task)
+                patience = MISSED * every
+                if queue and silences[task] > patience and expiry.schedule.take_turn(task, patience):
+                    self._send(task, queue, silences[task], every)
         except ScheduleError as error:
             extra = about("redis_unavailable", error=str(error))
-            logger.warning("cannot read Redis's clock and the time of the last sweep: %s", error, extra=extra)
-            return
-        queue = next(iter(self._consumer.task_consumer.queues)).name
+            logger.warning("cannot read Redis's clock and the times of the last runs: %s", error, extra=extra)
+
+    def _silences(self, schedule: Schedule) -> dict[str, float]:
+        """Return the seconds since the last run of each task; if there was none, since this was first noticed."""
+        now, runs = schedule.now(), {**schedule.runs(), "orders.sweep": schedule.swept_at()}
+        silences = {}
+        for task in intervals(self._consumer.app):
+            ran_at = runs.get(task)
+            if ran_at is None:
+                silences[task] = time.monotonic() - self._unknown_since.setdefault(task, time.monotonic())
+            else:
+                self._unknown_since.pop(task, None)
+                silences[task] = now - ran_at
+        return silences
+
+    def _queue_for(self, task: str) -> str | None:
+        """Return a queue that this worker consumes, for a task; None if another worker has to send it.
+
+        A sweep or reconcile may run in any worker. The handlers of events may be slow, so they run only in workers that
+        consume the queue of their task.
+        """
+        consumed = [queue.name for queue in self._consumer.task_consumer.queues]
+        amqp = self._consumer.app.amqp
+        own: str = amqp.router.route({}, task)["queue"].name
+        if own in consumed:
+            return own
+        return None if own == amqp.router.route({}, "orders.deliver")["queue"].name else consumed[0]
+
+    def _send(self, task: str, queue: str, silent: float, every: float) -> None:
+        orders.current().schedule.count("rescued")
+        verb = task.removeprefix("orders.")
         logger.error(
-            "NO SWEEP for %.0f s, and one is due every %g s. Is beat running? This worker sends one to its queue %s",
+            "NO %s for %.0f s, and one is due every %g s. Is beat running, and a worker for the queue %s? "
+            "This worker sends one to its queue %s",
+            verb.upper(),
             silent,
-            expiry.settings.sweep_interval,
+            every,
+            self._consumer.app.amqp.router.route({}, task)["queue"].name,
             queue,
-            extra=about("no_sweep", silent=silent, queue=queue),
+            extra=about("no_sweep", silent=silent, queue=queue)
+            if verb == "sweep"
+            else about("no_run", task=task, silent=silent, queue=queue),
         )
-        self._consumer.app.tasks["orders.sweep"].apply_async(queue=queue)
+        self._consumer.app.tasks[task].apply_async(queue=queue, headers={RESCUE: True})
+
+
+def report_table(store: OrderStore) -> None:
+    """Log what of the orders table does not suit the settings: a column, a word, the shop's condition.
+
+    A worker goes on. It gets the same error with each order, counts no attempt, and works once that is corrected.
+    """
+    try:
+        store.check()
+    except (ConfigError, SchemaError) as error:
+        fields = about("unsuitable", error=str(error))
+        logger.error("no order can expire: %s", error, extra=fields)  # noqa: TRY400 - the message says it all
+    except StoreError as error:
+        logger.warning("cannot look at the orders table: %s", error, extra=about("not_looked_at", error=str(error)))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from redis import Redis
 from typer.testing import CliRunner
 
 from orders.cli import app
@@ -30,6 +29,10 @@ SHORT = ["demo", "--orders", "40", "--seconds", "10", "--sweep-interval", "1", "
 
 def numbers(summary: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in re.findall(r"│ ([a-z ,0-9-]+?) +│ (.+?) +│", summary)}
+
+
+def run(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ORDERS, *arguments.split()], cwd=folder, capture_output=True, text=True, check=True)
 
 
 def test_the_demo_ends_every_order_as_it_must() -> None:
@@ -53,9 +56,10 @@ def test_the_demo_ends_every_order_as_it_must() -> None:
     assert "\x1b[" not in ran.stdout
 
 
-def test_the_demo_draws_a_live_table_on_a_terminal() -> None:
+def test_the_demo_draws_a_live_table_on_a_terminal_and_counts_its_warnings(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*ORDERS, *SHORT], stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    environment = {**os.environ, "TERM": "xterm", "TMPDIR": str(tmp_path), "COLUMNS": "200"}
+    process = subprocess.Popen([*ORDERS, *SHORT], stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     shown = b""
     try:
@@ -68,6 +72,15 @@ def test_the_demo_draws_a_live_table_on_a_terminal() -> None:
     assert "orders closed" in shown.decode()
     assert "━" in shown.decode()  # a progress bar
     assert b"\x1b[" in shown
+    # and payments that come too late tear nothing: they are counted, and written into a file
+    [log] = tmp_path.glob("orders-demo-*.log")
+    warnings = log.read_text().splitlines()
+    assert warnings
+    assert all(" WARNING: payment for order " in line for line in warnings)
+    assert f"warnings are in {log}" in shown.decode()
+    frames = re.findall(r"│ \d+ +│ \d+ +│ \d+ +│ \d+ +│ (\d+) +│", shown.decode())
+    assert frames[-1] == str(len(warnings))
+    assert "WARNING" not in shown.decode()
 
 
 def test_the_demo_fails_if_an_order_is_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,36 +104,63 @@ def test_the_demo_says_why_its_worker_did_not_start(monkeypatch: pytest.MonkeyPa
 
 def test_up_runs_everything_until_it_is_interrupted_and_leaves_no_process(tmp_path: Path) -> None:
     # given a folder that is used, as `make up` uses it
-    environment = {**os.environ, "FLOWER_PORT": str(free_port()), "HOME": str(tmp_path)}
+    ports = {name: str(free_port()) for name in ("FLOWER_PORT", "PAGE_PORT")}
+    environment = {**os.environ, **ports, "HOME": str(tmp_path)}
     log = tmp_path / "up.log"
     command = [*ORDERS, "up", "--procfile", str(ROOT / "Procfile")]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
     try:
-        wait_until(lambda: "Flower    http://" in log.read_text(), within=30, why="it did not say where Flower is")
-        flower = re.search(r"Flower    (http://\S+)", log.read_text())
-        redis_url = re.search(r"Redis     (redis://\S+)", log.read_text())
-        assert flower
-        assert redis_url
-
-        # when an order falls due
-        with Redis.from_url(redis_url[1]) as client:
-            wait_until(lambda: client.hexists("{orders}:stats", "swept_at"), within=60, why="nothing swept")
-            client.zadd("orders", {"42": 1.0})
-            # then Flower is there, and a task looked at the order
-            wait_until(lambda: "ids=42" in log.read_text(), within=30, why="no task came for the order")
-        assert urllib.request.urlopen(flower[1], timeout=10).status == 200
+        # when all has been started, then the last lines say where the pages are and what to try
+        wait_until(lambda: "  Stop    Ctrl-C" in log.read_text(), within=60, why="it did not say what to try")
+        told = log.read_text()
+        pages = re.search(r"Everything runs\.\n  Page    (\S+)/\n.+\n  Flower  (\S+)/tasks\n", told)
+        assert pages
+        assert "args:'42'" in told
+        assert "[queues]" not in told  # a banner
+        # and what it says to try works in another terminal
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 5  # redis, worker and its children, beat, flower
+        enqueue, explain = re.findall(r"^ +\S*orders (enqueue 42 .+|explain 42)$", told, re.MULTILINE)
+        placed = run(enqueue.replace("20", "1"), tmp_path)
+        assert placed.stdout.startswith("42: due ")
+        assert placed.stderr == (
+            "using ORDERS_REDIS_URL and ORDERS_DATABASE_URL of the `orders up` that runs here (.orders/up.env)\n"
+        )
+        wait_until(lambda: "ids=42" in log.read_text(), within=30, why="no task came for the order")
+        assert run(explain, tmp_path).stdout.startswith("order 42: expired\n")
+        for page in pages.groups():
+            assert urllib.request.urlopen(page, timeout=10).status == 200
+        assert "Sending due task" not in log.read_text()  # a line about nothing
 
         # and a second one in the same folder says why it cannot
         again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert again.returncode == 1
         assert "another `orders up` uses the folder" in again.stderr
-        family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 5  # redis, worker and its children, beat, flower
     finally:
         process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     wait_until(lambda: not any(child.is_running() for child in family), within=10, why=f"left behind: {family}")
+    assert not (tmp_path / ".orders" / "up.env").exists()
+
+
+def test_up_ends_with_its_terminal(tmp_path: Path) -> None:
+    # given one in a terminal, whose process writes and never ends
+    (tmp_path / "Procfile").write_text("show: while sleep 0.05; do echo pid=$$; done\n")
+    servers = {"ORDERS_REDIS_URL": "redis://redis.example/0", "ORDERS_DATABASE_URL": "sqlite://"}
+    environment = {**os.environ, **servers, "PAGE_PORT": str(free_port())}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*ORDERS, "up"], cwd=tmp_path, env=environment, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while not (found := re.search(rb"pid=(\d+)", shown)):
+        shown += os.read(ours, 4096)
+    # when the terminal is closed
+    child = psutil.Process(int(found[1]))
+    os.close(ours)
+    # then both end
+    assert process.wait(30) == 0
+    wait_until(lambda: not child.is_running(), within=10, why="the process is left behind")
 
 
 def test_up_uses_what_the_environment_names(tmp_path: Path) -> None:
@@ -130,6 +170,7 @@ def test_up_uses_what_the_environment_names(tmp_path: Path) -> None:
         **os.environ,
         "ORDERS_REDIS_URL": "redis://shop:s3cret@redis.example:6379/1",
         "ORDERS_DATABASE_URL": "postgresql://shop:s3cret@db.example/shop",
+        "PAGE_PORT": str(free_port()),
     }
     ran = subprocess.run([*ORDERS, "up"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -141,15 +182,6 @@ def test_up_uses_what_the_environment_names(tmp_path: Path) -> None:
 def test_up_without_a_procfile_says_so(tmp_path: Path) -> None:
     ran = subprocess.run([*ORDERS, "up"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (1, "error: --procfile is Procfile: the file does not exist\n")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    [wheel] = folder.glob("*.whl")
-    return wheel
 
 
 @pytest.mark.faults

@@ -102,6 +102,10 @@ def scrape(url: str) -> dict[str, float]:
     }
 
 
+def counts(url: str, name: str, number: int) -> None:
+    wait_until(lambda: scrape(url)[name] == number, within=30, why=f"{name} is not {number}")
+
+
 def all_were_a_minute_late(found: dict[str, float], orders: int) -> None:
     assert (found["lateness_seconds_bucket:30.0"], found["lateness_seconds_bucket:300.0"]) == (0, orders)
     assert found["lateness_seconds_count"] == orders
@@ -126,26 +130,26 @@ def all_rules_work(server: str) -> None:
 
 
 def test_prometheus_sees_what_real_workers_did(shop: Shop, settings: Settings, prometheus: str, tmp_path: Path) -> None:
-    # given orders that a guard knows to be paid or not; ten were never enqueued, one has no row
+    # given orders that a guard knows to be paid or not; ten were never enqueued, one has no row, one is
+    # impossible
     (tmp_path / "shop_hooks.py").write_text(HOOKS)
     shop.create("integer")
     shop.place(*range(1, 51), due=-60, enqueue=False)
     shop.expiry.enqueue_many((number, None) for number in range(11, 51))
     assert shop.expiry.reconcile().added == 10
-    shop.schedule.enqueue([*((str(number), 1.0) for number in range(11, 51)), ("999", 1.0)])
+    shop.schedule.enqueue([*((str(number), 1.0) for number in range(11, 51)), ("999", 1.0), ("no number", 1.0)])
     port = free_port()
     url = f"http://127.0.0.1:{port}/metrics"
     with (
         running("metrics", ["orders.cli", "metrics", "--port", str(port)], settings, tmp_path),
         scraping(prometheus, f"127.0.0.1:{port}", tmp_path) as server,
     ):
-        wait_until(lambda: value(server, "order_expiry_due") == 51, within=20, why="Prometheus saw nothing")
+        wait_until(lambda: value(server, "order_expiry_due") == 52, within=20, why="Prometheus saw nothing")
         assert scrape(url)["oldest_overdue_seconds"] == pytest.approx(60, abs=30)
         # when a worker has done its work, and has gone
         with running("worker", WORKER, settings, tmp_path):
-            wait_until(lambda: scrape(url)["closed_total"] == 16, within=30, why="orders were not settled")
-            wait_until(lambda: scrape(url)["buried_total"] == 1, within=30, why="an order was not buried")
-            wait_until(lambda: scrape(url)["expired_total"] == 34, within=30, why="orders were not expired")
+            for name, number in {"closed": 16, "buried": 1, "missing": 1, "expired": 34}.items():
+                counts(url, f"{name}_total", number)
         # then the counters say what the table says
         found = scrape(url)
         assert {shop.status(number) for number in range(3, 51, 3)} == {"paid"}
@@ -163,5 +167,5 @@ def test_prometheus_sees_what_real_workers_did(shop: Shop, settings: Settings, p
         # and another worker goes on counting where the first one stopped
         shop.place(61, due=-1)
         with running("worker-2", WORKER, settings, tmp_path):
-            wait_until(lambda: scrape(url)["expired_total"] == 35, within=30, why="an order was not expired")
+            counts(url, "expired_total", 35)
     assert shop.status(61) == "expired"

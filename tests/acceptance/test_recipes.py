@@ -16,6 +16,7 @@ import pytest
 from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis, free_port
 from tests.acceptance.conftest import environment, running, wait_until
+from tests.servers import with_driver
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 
@@ -72,7 +73,7 @@ def recipe(request: pytest.FixtureRequest, redis_server: EmbeddedRedis, redis: o
     url = request.getfixturevalue("postgres_url") if page == "fastapi.md" else f"sqlite:///{tmp_path / 'shop.db'}"
     settings = Settings(
         redis_url=redis_server.url,
-        database_url=url.replace("postgresql://", "postgresql+psycopg://"),
+        database_url=with_driver(url),
         hooks=("order_hooks",),
         timeout=TIME_TO_PAY,
         sweep_interval=1.0,

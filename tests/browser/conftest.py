@@ -25,8 +25,13 @@ FRAMEWORKS = ("django", "flask", "fastapi")
 TIMEOUT = 4
 """Seconds that customers have to pay."""
 
-DESKTOP = {"viewport": {"width": 1200, "height": 900}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "color_scheme": "dark"}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1200, "height": 900}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+    "color_scheme": "dark",
+}
 
 CRACKED = 7
 """The product whose orders cannot expire."""

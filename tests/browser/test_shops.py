@@ -25,6 +25,15 @@ WATCH = """
 """
 """Notes what the countdown shows and what a screen reader says; gone if the page is loaded again."""
 
+HURRY = """
+() => new Promise((resolve) => {
+    const page = document.getElementById("content-main");
+    page.dataset.live = 0.2;
+    new MutationObserver(resolve).observe(page, {attributeFilter: ["data-clock"]});
+})
+"""
+"""Has a page of the admin look five times in a second from its next look on."""
+
 DEADLINE = TIMEOUT * 1000.0 * 3
 """Milliseconds in which an order expires before one's eyes: its time to pay, on a machine that does other things."""
 
@@ -41,14 +50,14 @@ def test_an_order_expires_before_the_customers_eyes_and_its_stock_is_back(shop: 
         number = customer.order(page, PITCHER, units=2)
         page.evaluate(WATCH)
         state = page.locator("#state")
-        expect(state).to_contain_text("Pending")
+        expect(state).to_contain_text("To pay")
         shoot(page, "pending")
         expect(stock).to_have_text("3 left")
         # when nobody pays
         expect(state).to_contain_text("Expired", timeout=DEADLINE)
         # then the countdown has reached zero, on the page that was opened, and a screen reader has heard of the end
         seen = page.evaluate("window.seen")
-        assert [text for text in ("0:02", "0:01", "0:00") if text in seen] == ["0:02", "0:01", "0:00"]
+        assert [text for text in ("0:01", "0:00") if text in seen] == ["0:01", "0:00"]
         assert page.evaluate("window.said") == [f"Order {number} is expired"]
         expect(page.get_by_role("button", name="Pay €")).to_have_count(0)
         shoot(page, "expired")
@@ -104,41 +113,109 @@ def test_a_customer_cancels_and_another_may_not_look(shop: OpenShop) -> None:
         expect(page.locator("#state")).to_contain_text("Cancelled")
         page.goto("/")
         expect(page.locator(f"#stock-{BOTTLE}")).to_have_text("1 left")
-        answer = stranger.context.request.get(f"/orders/{number}")
-        assert answer.status == 404
+        # and what is another customer's is not there, nor is anything at a wrong address, but the way back is
+        for path in (f"/orders/{number}", "/orders/abc", f"/orders/{2**70}", "/orders?status=lost", "/nowhere"):
+            answer = stranger.context.request.get(path)
+            assert answer.status == 404, path
+            assert "There is nothing here." in answer.text(), path
+            assert 'href="/orders">My orders</a>' in answer.text(), path
 
 
-def test_an_operator_mends_the_cause_and_retries_a_dead_letter(shop: OpenShop, shoot: Shoot) -> None:
+def test_who_asks_for_more_than_is_left_learns_how_many_are(shop: OpenShop, shoot: Shoot) -> None:
+    with shop.visitor(**PHONE) as customer:
+        page = customer.page()
+        page.goto("/")
+        till = page.locator(f"form.buy:has(#buy-{BOTTLE})")
+        till.get_by_role("spinbutton").fill("90")
+        till.get_by_role("button").click()
+        expect(page.get_by_role("alert")).to_have_text(
+            "Nothing was ordered. Bottle vase: you asked for 90, and 1 is left."
+        )
+        shoot(page, "refused")
+        # and no form that a browser would not send does harm
+        for product, units in (("", ""), ("x", "1"), ("1", "100"), ("9" * 30, "1")):
+            if shop.framework != "django":  # which asks for its token first
+                answer = customer.context.request.post("/orders", form={"product": product, "units": units})
+                assert (answer.status, "Nothing was ordered." in answer.text()) == (200, True), (product, units)
+        # and all tabs are there
+        page.goto("/orders")
+        tabs = page.get_by_role("navigation", name="Orders by status")
+        expect(tabs.get_by_role("link")).to_have_text(["All 0", "To pay 0", "Paid 0", "Expired 0", "Cancelled 0"])
+        expect(tabs.locator("[aria-current]")).to_have_text("All 0")
+        shoot(page, "no-orders")
+
+
+def test_an_operator_mends_the_cause_and_requeues_a_dead_letter(shop: OpenShop, shoot: Shoot) -> None:
     with shop.visitor(**DESKTOP) as operator:
         page = operator.page()
-        retry = retry_in_the_admin if shop.framework == "django" else retry_on_the_page
+        requeue = requeue_in_the_admin if shop.framework == "django" else requeue_on_the_page
         # given an order that could not be expired, and was given up
-        # when an operator mends the cause and retries it
-        retry(page, shop, shoot)
+        # when an operator mends the cause and requeues it
+        requeue(page, shop, shoot)
         # then it expires, and its stock is back
         page.goto("/?hidden=yes")
         expect(page.locator(f"#stock-{CRACKED}")).to_have_text("5 left")
 
 
-def retry_on_the_page(page: Page, shop: OpenShop, shoot: Shoot) -> None:
+@pytest.mark.parametrize("shop", ["django"], indirect=True)
+def test_the_admin_goes_on_by_itself_but_moves_nothing_that_somebody_has_ticked(shop: OpenShop, shoot: Shoot) -> None:
+    with shop.visitor(**DESKTOP) as operator, shop.visitor(**DESKTOP) as customer:
+        # given an operator who looks at the pending orders
+        page, till = operator.page(), customer.page()
+        page.goto("/admin/order_expiry/schedule/")
+        log_in(page)
+        page.goto("/admin/order_expiry/schedule/?where=pending")
+        page.evaluate("window.stayed = true")
+        page.evaluate(HURRY)
+        pending = page.locator(".oe-tile", has_text="pending").locator(".oe-count")
+        # when a customer orders
+        number = customer.order(till, PITCHER)
+        # then the order appears, and goes when it expires, on the page that was opened
+        row = page.locator("#result_list tr", has=page.get_by_role("link", name=str(number), exact=True))
+        expect(row).to_be_visible(timeout=DEADLINE)
+        expect(page.locator(".history:visible .uplot")).to_have_count(2)
+        shoot(page, "admin")
+        row.get_by_role("checkbox").check()
+        expect(page.locator(".action-counter")).to_contain_text("selected: the list stands still")
+        # and while it is ticked it stays, although it has expired
+        expect(pending).to_have_text("0", timeout=DEADLINE)
+        expect(row).to_be_visible()
+        row.get_by_role("checkbox").uncheck()
+        expect(row).to_have_count(0, timeout=DEADLINE)
+        assert page.evaluate("window.stayed") is True
+        # when the server no longer answers
+        operator.problems.clear()
+        page.route("**/*", lambda route: route.abort())
+        # then the page says since when it shows the same
+        frozen = page.get_by_text("Frozen since")
+        expect(frozen).to_contain_text("the server does not answer", timeout=DEADLINE)
+        shoot(page, "admin-frozen")
+        page.unroute("**/*")
+        expect(frozen).to_be_hidden(timeout=DEADLINE)
+        operator.problems.clear()  # those were meant
+
+
+def requeue_on_the_page(page: Page, shop: OpenShop, shoot: Shoot) -> None:
     page.goto("/")
     page.get_by_role("link", name="Operator").click()
     log_in(page)
-    letter = page.locator("#dead")
-    expect(letter).to_contain_text(f"Order {shop.dead}")
-    expect(letter).to_contain_text("PlaceIsBroken: the place of the cracked bowl is broken")
-    page.goto(f"/operator?order={shop.dead}")
-    expect(page.locator("#explained")).to_contain_text("it is a dead letter")
+    page.get_by_role("link", name="Expiry of orders").click()
+    reason = page.get_by_role("link", name="PlaceIsBroken: the place of the cracked bowl is broken")
+    expect(reason).to_be_visible(timeout=DEADLINE)
     shoot(page, "operator")
+    page.goto("/operator")
     page.get_by_role("button", name="Mend the place of Cracked bowl").click()
-    page.get_by_role("button", name=f"Retry order {shop.dead}").click()
-    expect(letter).to_contain_text("None.")
-    expect(page.locator("#counts")).to_contain_text("0 dead")
-    page.goto(f"/operator?order={shop.dead}")
-    expect(page.locator("#explained")).to_contain_text("Statusexpired")
+    page.goto("/expiry/orders?where=dead")
+    page.get_by_label(f"Tick order {shop.dead}").check()
+    page.get_by_role("button", name="Requeue…").click()
+    page.get_by_role("button", name="Requeue 1 order").click()
+    expect(page.locator(".flash")).to_have_text("1 order requeued, due now.")
+    page.get_by_label("Order id").fill(str(shop.dead))
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator(".timeline")).to_contain_text("Expired, unpaid", timeout=DEADLINE)
 
 
-def retry_in_the_admin(page: Page, shop: OpenShop, shoot: Shoot) -> None:
+def requeue_in_the_admin(page: Page, shop: OpenShop, shoot: Shoot) -> None:
     page.goto("/")
     page.get_by_role("link", name="Operator").click()
     log_in(page)

@@ -1,4 +1,4 @@
-"""What our tasks use of Celery's requests, tracer, messages, signals, logs and beat."""
+"""What our tasks use of Celery's requests, tracer, messages, signals and logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from billiard.einfo import ExceptionInfo
-from celery import Celery, beat, signals
+from celery import Celery, signals
 from celery.app.trace import trace_task_ret
 from celery.utils.log import ColorFormatter, get_multiprocessing_logger
 from celery.worker import state
@@ -27,6 +27,7 @@ GROUP = "tasks/worker/group.py"
 INTAKE = "tasks/worker/intake.py"
 LOGS = "tasks/worker/logs.py"
 PUBLISHER = "tasks/publisher.py"
+WATCH = "tasks/worker/watch.py"
 MOMENT = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 
@@ -183,7 +184,7 @@ def test_messages(app: Celery) -> None:
     assert published["expiration"] == 1.0
 
 
-@canary("celery", "AMQP.router.route, AMQP.queues", PUBLISHER, INTAKE, "tasks/checks.py")
+@canary("celery", "AMQP.router.route, AMQP.queues", PUBLISHER, INTAKE, "tasks/checks.py", "tasks/wiring.py", WATCH)
 def test_where_a_task_is_sent(app: Celery) -> None:
     name = str(uuid4())
     app.conf.task_routes = {"canary.sing": {"queue": name}}
@@ -224,17 +225,3 @@ def test_lines_of_a_task(app: Celery, consumer: Any, caplog: pytest.LogCaptureFi
     lines = [(line.name, getattr(line, "data", {}).get("name"), line.levelno) for line in caplog.records]
     assert ("celery.worker.strategy", "canary.sing", logging.INFO) in lines
     assert ("celery.app.trace", "canary.sing", logging.INFO) in lines
-
-
-@canary("celery", "beat.Scheduler.tick; sender.app of beat_init", "tasks/worker/heartbeat.py", "tasks/app.py")
-def test_beat(app: Celery) -> None:
-    service = beat.Service(app, scheduler_cls=beat.Scheduler)
-    assert service.app is app
-    assert beat.Scheduler(app, lazy=True).tick() >= 0.0
-
-    class Reached(Exception):
-        """Beat calls the method that we extend."""
-
-    service.scheduler = Mock(max_interval=1.0, tick=Mock(side_effect=Reached))
-    with pytest.raises(Reached):
-        service.start()

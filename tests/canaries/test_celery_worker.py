@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from celery.concurrency.prefork import TaskPool as Processes
 from celery.concurrency.thread import TaskPool as Threads
 from celery.exceptions import WorkerShutdown
 from celery.utils.imports import symbol_by_name
-from celery.worker import components, loops
+from celery.worker import components, loops, state
 from celery.worker.consumer import Gossip, Mingle
 from kombu.asynchronous import Hub
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
@@ -25,13 +26,14 @@ from tests.canaries.canary import canary, takes
 from tests.canaries.conftest import message_of
 
 INTAKE = "tasks/worker/intake.py"
+STALL = "tasks/worker/stall.py"
 
 
 class Reached(Exception):
     """What was replaced is what is called."""
 
 
-@canary("celery", "Consumer.create_task_handler", "tasks/worker/rejection.py")
+@canary("celery", "Consumer.create_task_handler", "tasks/worker/rejection.py", STALL)
 def test_create_task_handler(app: Celery, consumer: Any) -> None:
     consumer.update_strategies()
     takes(consumer.create_task_handler(), message_of(app, "tweet"))
@@ -65,8 +67,15 @@ def test_on_decode_error(consumer: Any) -> None:
     message.ack.assert_called_once_with()
 
 
-@canary("celery", "Consumer.connection_errors, channel_errors", "tasks/worker/rejection.py")
+@canary(
+    "celery",
+    "Consumer.connection_errors, channel_errors",
+    "tasks/worker/recovery.py",
+    "tasks/worker/rejection.py",
+    STALL,
+)
 def test_errors_of_the_broker(consumer: Any) -> None:
+    assert "recoverable_errors = self.connection_errors" in inspect.getsource(type(consumer).start)
     for kinds in (consumer.connection_errors, consumer.channel_errors):
         assert isinstance(kinds, tuple)
         assert all(issubclass(kind, Exception) for kind in kinds)
@@ -102,9 +111,19 @@ def test_semaphore(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker.semaphore.value == 2
 
 
-@canary("celery", "celery.worker.consumer.tasks:Tasks", INTAKE, "tasks/worker/heartbeat.py", "tasks/worker/watch.py")
+@canary("celery", "celery.worker.consumer.tasks:Tasks", INTAKE, STALL, "tasks/worker/watch.py")
 def test_step_tasks(consumer: Any) -> None:
     assert symbol_by_name("celery.worker.consumer.tasks:Tasks") in map(type, consumer.steps)
+
+
+@canary("celery", "worker.state.reserved_requests", STALL)
+def test_reserved_requests(app: Celery, consumer: Any) -> None:
+    consumer.qos, consumer.on_task_request = Mock(), Mock()
+    consumer.update_strategies()
+    consumer.create_task_handler()(message_of(app, "tweet"))
+    [request] = state.reserved_requests
+    state.task_ready(request)
+    assert not state.reserved_requests
 
 
 @canary("celery", "celery.worker.consumer.events:Events", "tasks/worker/events.py")
@@ -139,6 +158,17 @@ def test_event_dispatcher(app: Celery) -> None:
         dispatcher.flush()
         assert told == [3, 1]
         called.assert_not_called()
+
+
+@canary("celery", "EventDispatcher.mutex, _group_buffer, _publish (before 5.7)", "tasks/worker/events.py")
+def test_buffer_of_events(app: Celery) -> None:
+    with app.connection_for_write() as connection:
+        dispatcher = app.events.Dispatcher(connection, buffer_group=["task"])
+        dispatcher.send("task-sung", uuid="1")
+        assert [event["uuid"] for event in dispatcher._group_buffer["task"]] == ["1"]
+        assert not dispatcher.mutex.locked()
+        takes(dispatcher._publish, [], dispatcher.producer, "task.multi")
+        takes(dispatcher.flush, True, groups=False)
 
 
 @canary("celery", "TaskPool.apply_async: callbacks", INTAKE)

@@ -11,7 +11,7 @@ from honcho.environ import parse_procfile
 from honcho.manager import SIGNALS, Manager
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError, field_validator
 from pythonjsonlogger.core import RESERVED_ATTRS
 
 from tests.canaries.canary import canary, takes
@@ -71,7 +71,7 @@ def test_manager() -> None:
 def test_validation_errors() -> None:
     class Bird(BaseModel, extra="forbid"):
         age: int = 1
-        name: str = Field(default_factory=lambda data: data["age"] * "tweet")
+        name: str = ""
 
         @field_validator("name")
         @classmethod
@@ -83,7 +83,6 @@ def test_validation_errors() -> None:
     told = [(error["type"], error["loc"]) for error in raised.value.errors()]
     assert told == [
         ("int_parsing", ("age",)),
-        ("default_factory_not_called", ("name",)),
         ("extra_forbidden", ("wings",)),
     ]
     with pytest.raises(ValidationError) as raised:

@@ -19,7 +19,9 @@ from redis import Redis
 
 from tests.canaries.canary import canary, takes
 
+CONNECTIONS = "tasks/connections.py"
 INTAKE = "tasks/worker/intake.py"
+STALL = "tasks/worker/stall.py"
 PUBLISHER = "tasks/publisher.py"
 
 
@@ -52,6 +54,22 @@ def channel() -> Iterator[Any]:
         channel.connection.cycle.discard(channel)
 
 
+@canary("kombu", "transport.redis.Channel, SentinelChannel: connection_class, connection_class_ssl", CONNECTIONS)
+def test_connection_classes() -> None:
+    kinds: list[tuple[str, Any, str]] = [
+        ("redis", redis.Channel, "connection_class"),
+        ("rediss", redis.Channel, "connection_class_ssl"),
+        ("sentinel", redis.SentinelChannel, "connection_class"),
+    ]
+    for scheme, channel, name in kinds:
+        connection = Connection(f"{scheme}://localhost:1", transport_options={"master_name": "shop"})
+        with patch.object(redis.Channel, "_create_client", lambda *_, **__: Client()):
+            made = connection.transport.create_channel(connection.transport)
+        for pool in made.pool, made.async_pool:
+            assert issubclass(pool.connection_class, getattr(channel, name))
+        made.connection.cycle.discard(made)
+
+
 @canary("kombu", "Hub.on_tick", INTAKE)
 def test_on_tick(hub: Hub) -> None:
     called: list[int] = []
@@ -73,6 +91,14 @@ def test_fire_timers(hub: Hub) -> None:
     assert len(fired) == 30
 
 
+@canary("kombu", "Hub.fire_timers: a ConnectionError ends the event loop", STALL)
+def test_an_error_of_a_timer(hub: Hub) -> None:
+    hub.propagate_errors = Connection("redis://localhost:1").connection_errors
+    hub.timer.call_at(time.monotonic() - 1, Mock(side_effect=ConnectionError))
+    with pytest.raises(ConnectionError):
+        next(hub.create_loop())
+
+
 @canary("kombu", "transport.redis.Channel.handlers['BRPOP']", INTAKE)
 def test_handlers(channel: Any) -> None:
     assert channel.handlers["BRPOP"]() is True
@@ -85,7 +111,7 @@ def test_handlers(channel: Any) -> None:
     replaced.assert_called_once_with()
 
 
-@canary("kombu", "transport.virtual.QoS.can_consume, can_consume_max_estimate", INTAKE)
+@canary("kombu", "transport.virtual.QoS.can_consume, can_consume_max_estimate", INTAKE, STALL)
 def test_can_consume(channel: Any) -> None:
     assert channel.qos.can_consume()
     assert channel.qos.can_consume_max_estimate() is None
@@ -165,7 +191,7 @@ def test_virtual_channels(channel: Any) -> None:
     channel.qos.ack("tag")  # (there is no server)
 
 
-@canary("kombu", "Queue.queue_declare: message_count", PUBLISHER, "tasks/checks.py")
+@canary("kombu", "Queue.queue_declare: message_count", "tasks/broker.py")
 def test_message_count() -> None:
     with Connection("memory://counted") as connection:
         queue = Queue("birds", Exchange("birds"), routing_key="birds")

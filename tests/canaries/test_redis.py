@@ -11,12 +11,14 @@ import redis.asyncio as aredis
 from redis import Redis, RedisCluster, exceptions
 from redis.asyncio import sentinel as asentinel
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.client import PubSub
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
-from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool, SentinelManagedConnection
 
 from tests.canaries.canary import canary
 
 CLIENTS = "orders/schedule/clients.py"
+CONNECTIONS = "orders/schedule/connections.py"
 URL = "orders/config/redis_url.py"
 UP = {"is_master": True, "is_sdown": False, "is_odown": False, "num-other-sentinels": 0, "ip": "10.0.0.1", "port": 1}
 MOVED = [("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.2", 2)]
@@ -58,7 +60,7 @@ def test_sentinels() -> None:
             assert not sentinel.check_master_state({**UP, **wrong}, "mymaster")
 
 
-@canary("redis", "SentinelConnectionPool.disconnect(inuse_connections), sentinel_manager; Sentinel.close", CLIENTS)
+@canary("redis", "SentinelConnectionPool.disconnect(inuse_connections), sentinel_manager", CLIENTS)
 def test_disconnect() -> None:
     asked, called = iter(MOVED), []
 
@@ -79,7 +81,8 @@ def test_disconnect() -> None:
     client.close()
     assert called == [False, False, True]
     assert pool.sentinel_manager is manager
-    manager.close()
+    for sentinel in manager.sentinels:
+        sentinel.close()
 
 
 @canary("redis", "asyncio.SentinelConnectionPool, mixed with BlockingConnectionPool", CLIENTS)
@@ -139,6 +142,15 @@ def test_async_commands() -> None:
 
     asyncio.run(run())
     assert sent == ["EVALSHA", "EVAL"]
+
+
+@canary("redis", "Connection.read_response: every reply goes through it", CONNECTIONS)
+def test_read_response() -> None:
+    for kind in (Connection, SentinelManagedConnection, aredis.Connection, asentinel.SentinelManagedConnection):
+        assert callable(kind.read_response)
+        assert callable(kind.disconnect)
+    for reader in (Redis.parse_response, PubSub.parse_response, aredis.Redis.parse_response):
+        assert "read_response" in inspect.getsource(reader)
 
 
 @canary("redis", "connection.parse_url", URL)

@@ -126,16 +126,31 @@ def test_a_commit_that_fails(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch)
         assert told == [connection]
 
 
-@canary("sqlalchemy", "Connection, Engine, Pool: members of a WeakSet", CALLER, "orders/contrib/flask/transactions.py")
+@canary("sqlalchemy", "event.listen: to the class Engine, for all engines and those with execution_options", CALLER)
+def test_events_of_all_engines(engine: sa.Engine) -> None:
+    told: list[sa.Connection] = []
+    tell = told.append
+    event.listen(sa.Engine, "commit", tell)
+    try:
+        for each in engine, engine.execution_options(isolation_level="AUTOCOMMIT"):
+            told.clear()
+            with each.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+                connection.commit()
+                assert told == [connection]
+    finally:
+        event.remove(sa.Engine, "commit", tell)
+
+
+@canary("sqlalchemy", "Engine, Pool: members of a WeakSet", "orders/contrib/flask/transactions.py")
 def test_weak_references() -> None:
     held: WeakSet[Any] = WeakSet()
-    engine = sa.create_engine("sqlite://")
-    with engine.connect() as connection, engine.connect() as other:
-        held.update([connection, engine, engine.pool])
-        assert connection in held
-        assert other not in held
+    engine, other = sa.create_engine("sqlite://"), sa.create_engine("sqlite://")
+    held.update([engine, engine.pool])
+    assert engine in held
+    assert other not in held
     engine.dispose()
-    del connection, other, engine
+    del engine
     gc.collect()
     assert not held
 

@@ -13,6 +13,14 @@ beat_schedule["reconcile"]["schedule"] = 3.0
 """
 """What a worker's folder may hold to change Celery's settings: here, reconciling every three seconds, not sixty."""
 
+SLEEPLESS = """
+import select, time
+from tasks import app
+
+time.sleep = lambda seconds: select.select([], [], [], seconds)
+"""
+"""An app for processes under libfaketime, with which Python's own `time.sleep` fails (EINVAL of clock_nanosleep)."""
+
 POISON = """
 import os, signal
 from orders.store import SqlStore
@@ -28,3 +36,19 @@ def poisoned(self, order_ids):
 SqlStore.expire = poisoned
 """
 """An app whose processes die of order 7."""
+
+DEAF = """
+from celery.worker.control import control_command
+from tasks import app
+
+@control_command()
+def deafen(state):
+    channel = state.consumer.task_consumer.channel
+    if hasattr(channel, "_brpop_start"):
+        channel._brpop_start = lambda *_: setattr(channel, "_in_poll", True)
+    else:
+        for tag in state.consumer.task_consumer._active_tags.values():
+            channel.basic_cancel(tag)
+    return "deaf"
+"""
+"""An app whose workers, when told to, no longer ask the broker for messages, and do not know."""

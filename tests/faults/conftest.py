@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from orders.embedded import EmbeddedRedis
-from tests.faults.celery_files import CELERYCONFIG, POISON
+from tests.faults.celery_files import CELERYCONFIG, DEAF, POISON, SLEEPLESS
 from tests.faults.deployment import Deployment
 from tests.faults.postgres import AUDIT, PostgresServer
 
@@ -49,7 +49,9 @@ def deployment(
     folder = tmp_path / "celery"
     folder.mkdir()
     (folder / "celeryconfig.py").write_text(CELERYCONFIG)
+    (folder / "deaf.py").write_text(DEAF)
     (folder / "poison.py").write_text(POISON)
+    (folder / "sleepless.py").write_text(SLEEPLESS)
     fault = request.node.name.removeprefix("test_").replace("_", " ")
     deployment = Deployment(request.node, folder, own_redis, postgres_url, fault, adapter)
     yield deployment

@@ -19,6 +19,7 @@ from typing import cast
 import psutil
 import pytest
 import sqlalchemy as sa
+from celery import Celery
 from redis import Redis
 
 from orders.config.settings import PREFIX, Settings
@@ -78,6 +79,8 @@ class Deployment:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     broken_at: float = 0.0
     dead: int = 0
+    paid: list[int] = field(default_factory=list)
+    """The orders whose payments were accepted, besides those that were placed as paid."""
 
     def __post_init__(self) -> None:
         self.settings = Settings(
@@ -148,6 +151,14 @@ class Deployment:
 
     def beat(self) -> subprocess.Popen[bytes]:
         return self.start("beat -l INFO")
+
+    def deaf_worker(self) -> None:
+        """Run a worker to which its broker sends nothing more, although the connection stands."""
+        self.worker(app="deaf")
+        self.ready()
+        with Celery(broker=self.settings.broker_url, set_as_current=False) as app:
+            [reply] = app.control.broadcast("deafen", reply=True, timeout=10 * PATIENCE, limit=1)
+        assert list(reply.values()) == ["deaf"]
 
     def ready(self, workers: int = 1) -> None:
         """Wait until so many workers have started."""
@@ -248,13 +259,15 @@ class Deployment:
             "orders": "SELECT count(*) FROM orders",
             "lost": "SELECT count(*) FROM orders WHERE status = 'pending' AND expires_at < clock_timestamp()",
             "changed twice": "SELECT count(*) - count(DISTINCT order_id) FROM audit",
-            "not from pending": "SELECT count(*) FROM audit WHERE was <> 'pending' OR became <> 'expired'",
+            "not from pending": """SELECT count(*) FROM audit WHERE was <> 'pending'
+                OR became <> CASE WHEN order_id = ANY(CAST(:paid AS bigint[])) THEN 'paid' ELSE 'expired' END""",
             "early": "SELECT count(*) FROM audit WHERE at < deadline",
             "paid": "SELECT count(*) FROM orders WHERE id % 10 = 0 AND status <> 'paid'",
             "last": "SELECT extract(epoch FROM max(at)) FROM audit",
         }
         with self.engine.connect() as connection:
-            found = {name: float(connection.scalar(sa.text(select)) or 0) for name, select in count.items()}
+            paid = {"paid": self.paid}
+            found = {name: float(connection.scalar(sa.text(select), paid) or 0) for name, select in count.items()}
         doubled = found["changed twice"] + found["not from pending"] + found["early"] + found["paid"]
         recovery = max(found["last"] - self.broken_at, 0.0) if self.broken_at else 0.0
         return Report(self.fault, int(found["orders"]), int(found["lost"]) - self.dead, int(doubled), recovery)

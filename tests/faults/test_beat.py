@@ -33,6 +33,61 @@ def test_kill_9_beat(deployment: Deployment) -> None:
     assert deployment.expiry.schedule.noted("rescued")
 
 
+def test_workers_stand_in_for_all_of_beat(deployment: Deployment) -> None:
+    # given two workers, and beat, which is then dead
+    beat, schedule = deployment.beat(), deployment.expiry.schedule
+    deployment.worker("one")
+    deployment.worker("two")
+    deployment.ready(2)
+    tasks = {"orders.sweep", "orders.reconcile", "orders.deliver", "orders.prune"}
+    deployment.until(lambda: set(schedule.runs()) == tasks, within=20, why="beat did not send everything at once")
+    assert schedule.rescued() == []
+    deployment.kill(beat)
+    deployment.breaks()
+    # when an application dies before it schedules orders that fall due
+    deployment.place(200, enqueue=False)
+    # then a worker reconciles, and sweeps
+    deployment.finish()
+    # and delivers events; the doctor names what beat no longer sends
+    deployment.until(
+        lambda: set(schedule.rescued()) == tasks - {"orders.prune"}, within=20, why="not everything is rescued"
+    )
+    log = deployment.log()
+    for verb in ("SWEEP", "RECONCILE", "DELIVER"):
+        assert f"NO {verb} for" in log
+    # and each is sent by one worker, not by both
+    rescued = schedule.noted("rescued")
+    assert rescued == sum(log.count(f"NO {verb} for") for verb in ("SWEEP", "RECONCILE", "DELIVER"))
+    # when beat is back, then no worker stands in any more
+    deployment.beat()
+    deployment.until(lambda: schedule.rescued() == [], within=20, why="beat is not seen")
+
+
+@pytest.mark.parametrize("offset", ["-600s", "+600s"], ids=["back", "forward"])
+def test_the_clock_of_beat_is_set(deployment: Deployment, offset: str, faketime: str) -> None:
+    # given a worker, and beat, on a host whose clock is set while it runs
+    clock = deployment.folder / "clock"
+    clock.write_text("+0s")
+    deployment.worker()
+    deployment.ready()
+    told = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    deployment.start("beat -l INFO", app="sleepless", LD_PRELOAD=faketime, **told)
+    deployment.until(
+        lambda: deployment.log("beat").count("Sending due task sweep") > 1, within=40, why="beat sends no sweep"
+    )
+    deployment.until_swept()
+    before = len(deployment.log())
+    clock.write_text(offset)
+    deployment.breaks()
+    # then beat goes on, and no worker has to stand in for it
+    deployment.place(200, due=3, spread=3)
+    deployment.finish()
+    for _ in range(3):
+        deployment.until_swept()
+    assert "NO SWEEP" not in deployment.log()[before:]
+    assert ("this host's clock was set back by 600" in deployment.log("beat")) is (offset == "-600s")
+
+
 def test_a_worker_that_takes_no_sweeps_sweeps_too_when_beat_is_dead(deployment: Deployment) -> None:
     deployment.start(f"worker -n one@%h -c {POOL} -l INFO -Q orders.expire")
     deployment.ready()

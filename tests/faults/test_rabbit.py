@@ -32,3 +32,13 @@ def test_rabbitmq_killed_and_restarted(deployment: Deployment, rabbit: RabbitMq)
     deployment.finish(within=60)
     # and a sweep saw by the queue when it was to wait: no more messages were out than may be
     assert deployment.expiry.schedule.stats()["expired"] == 1800
+
+
+def test_a_worker_that_gets_no_messages_from_rabbitmq(deployment: Deployment, rabbit: RabbitMq) -> None:
+    deployment.change(broker_url=rabbit.url)
+    deployment.beat()
+    deployment.deaf_worker()
+    deployment.breaks()
+    deployment.place()
+    deployment.finish(within=60)
+    assert "nothing was received for 1 s, although messages wait: orders." in deployment.log()

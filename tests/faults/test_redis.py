@@ -40,6 +40,22 @@ def test_redis_out_of_memory(deployment: Deployment) -> None:
     deployment.finish(within=60)
 
 
+def test_a_broker_that_is_full_when_a_worker_connects(deployment: Deployment) -> None:
+    deployment.beat()
+    worker = deployment.worker()
+    deployment.ready()
+    deployment.place()
+    deployment.until_expired(300)
+    deployment.breaks()
+    deployment.redis.config_set("maxmemory", "1mb")
+    for _ in range(8):  # whoever connects is sent away again
+        deployment.redis.client_kill_filter(_type="normal")
+        time.sleep(1)
+    deployment.redis.config_set("maxmemory", "0")
+    deployment.finish(within=60)
+    assert worker.poll() is None
+
+
 def test_redis_hanging_for_20_seconds(deployment: Deployment) -> None:
     deployment.drain_half()
     os.kill(deployment.redis_server.pid, signal.SIGSTOP)

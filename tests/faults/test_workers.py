@@ -121,3 +121,12 @@ def test_a_rolling_restart(deployment: Deployment) -> None:
         deployment.worker(f"new{number}")
         assert worker.wait(20 * PATIENCE) == 0
     deployment.finish()
+
+
+def test_a_worker_that_gets_no_messages(deployment: Deployment) -> None:
+    deployment.beat()
+    deployment.deaf_worker()
+    deployment.breaks()
+    deployment.place()
+    deployment.finish()
+    assert "nothing was received for 1 s, although messages wait: orders." in deployment.log()

@@ -14,6 +14,7 @@ from orders.embedded import EmbeddedRedis
 from orders.errors import InvalidDeadline, InvalidOrderId
 from orders.expiry.use_cases import OrderExpiry
 from tests.conftest import Shop
+from tests.servers import with_driver
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
@@ -183,7 +184,7 @@ def test_a_session_in_a_transaction_of_its_connection_waits_for_that(shop: Shop)
 def test_a_connection_that_commits_each_statement_has_no_commit_to_wait_for(
     shop: Shop, configure: Callable[[str], sa.Engine]
 ) -> None:
-    engine = configure(shop.settings.database_url)
+    engine = configure(with_driver(shop.settings.database_url))
     with Session(engine) as session:
         order_id = place(session)
         shop.expiry.enqueue(order_id, session=session)
@@ -269,3 +270,23 @@ def test_an_outage_breaks_nothing_else_that_follows_a_commit(
     assert "order 7 could not be scheduled; reconcile picks it up once it is overdue: " in caplog.text
     assert "order 8 could not be removed from the schedule; it stays there until its deadline" in caplog.text
     assert "order 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, … could not be scheduled" in caplog.text
+
+
+def test_the_first_order_adds_no_listener_over_which_another_thread_iterates(shop: Shop) -> None:
+    at_work = [iter(shop.engine.dispatch.begin), iter(shop.engine.pool.dispatch.checkin)]
+    for listeners in at_work:
+        next(listeners)
+    with Session(shop.engine) as session, session.begin():
+        shop.expiry.enqueue(place(session), session=session)
+    for listeners in at_work:
+        list(listeners)  # RuntimeError: deque mutated during iteration
+
+
+def test_a_connection_that_was_lost_can_be_rolled_back(shop: Shop) -> None:
+    with shop.engine.connect() as connection:
+        transaction = connection.begin()
+        shop.expiry.enqueue("42", session=connection)
+        connection.invalidate()
+        transaction.rollback()
+        assert connection.scalar(sa.select(1)) == 1
+    assert shop.score("42") is None

@@ -87,15 +87,15 @@ def test_an_order_whose_row_is_due_later_moves_to_that_deadline(shop: Shop) -> N
     assert attempts(shop.redis) == {}  # to come too early is no failure
 
 
-def test_an_order_that_is_due_in_a_moment_is_waited_for(shop: Shop) -> None:
-    # given a worker whose clock is a little ahead of the database's
+@pytest.mark.parametrize("early", [0.2, 0.7], ids=["another clock", "a column of whole seconds"])
+def test_an_order_that_is_due_soon_is_waited_for(shop: Shop, early: float) -> None:
     shop.create()
-    shop.place("42", due=0.2)
+    shop.place("42", due=early)
     shop.expiry._sleep = lambda seconds: shop.change("42", expires_at=datetime(2020, 1, 1, tzinfo=UTC))  # time passes
     assert shop.claim_and_expire() == {"expired": 1}
 
 
-def test_an_order_without_a_row_is_tried_again_and_then_buried(shop: Shop) -> None:
+def test_an_order_without_a_row_is_tried_again_and_then_settled(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     shop.create()
     shop.redis.zadd("orders", {"42": 1.0})
     for number in range(1, shop.settings.max_attempts):
@@ -104,12 +104,12 @@ def test_an_order_without_a_row_is_tried_again_and_then_buried(shop: Shop) -> No
         assert wait == pytest.approx(min(2 ** (number - 1), 300), abs=1)
         assert attempts(shop.redis) == {"42": number}
         shop.redis.zadd("orders", {"42": 1.0})  # time passes
-    with pytest.raises(ExpiryFailed, match="1 of 1 orders could not be expired: 42: the table has no such row"):
-        shop.claim_and_expire()
-    assert shop.score("42") is None
-    letter = dead_letter(shop.redis, "42")
-    assert (letter["reason"], letter["attempts"]) == ("the table has no such row", 10)
-    assert letter["buried_at"] == pytest.approx(shop.schedule.now(), abs=5)
+    with caplog.at_level(logging.INFO, "orders"):
+        assert shop.claim_and_expire() == {"missing": 1}
+    assert not shop.redis.exists("orders", "{orders}:dead", "{orders}:attempts", "{orders}:failures")
+    assert (shop.schedule.stats()["missing"], shop.schedule.stats()["closed"]) == (1, 0)
+    assert "order 42 has no row after 10 attempts: it leaves the schedule" in caplog.messages
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 def test_an_id_that_cannot_be_fails_visibly_and_harms_no_other(shop: Shop) -> None:
@@ -277,6 +277,9 @@ def test_the_outcomes_are_words_that_json_and_flower_show(shop: Shop) -> None:
         "paid",
         "closed",
         "due",
+        "kept",
+        "paused",
+        "reminded",
         "not_due",
         "missing",
         "invalid",

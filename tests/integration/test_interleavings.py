@@ -12,6 +12,7 @@ from itertools import product
 
 import pytest
 
+from orders.expiry.pause import pause_schedule, resume_schedule
 from orders.hooks import Answer, Hooks
 from orders.store.outcomes import Verdict
 from orders.store.sql_store import SqlStore
@@ -43,6 +44,16 @@ def extend(shop: Shop) -> None:
     shop.expiry.extend("42", expires_at=LATER)
 
 
+def hold(shop: Shop) -> None:
+    """The customer goes to the gateway."""
+    shop.expiry.hold("42", LATER - shop.clock.now())
+
+
+def cancel(shop: Shop) -> None:
+    """Staff cancel it."""
+    shop.expiry.cancel("42")
+
+
 def remove(shop: Shop) -> None:
     """The shop deletes the order."""
     shop.delete("42")
@@ -70,16 +81,30 @@ def reconcile(shop: Shop) -> None:
     shop.expiry.reconcile(everything=True)
 
 
+def pause(shop: Shop) -> None:
+    """Somebody on call stops all expiry."""
+    pause_schedule(shop.expiry)
+
+
+def pause_for_a_moment(shop: Shop) -> None:
+    """And lets it go on at once."""
+    pause_schedule(shop.expiry)
+    resume_schedule(shop.expiry)
+
+
 RIVALS: list[Rival] = [
     pay,
     pay_and_forget,
     check,
     extend,
+    hold,
+    cancel,
     remove,
     enqueue_again,
     second_worker,
     lease_ends,
     reconcile,
+    pause_for_a_moment,
 ]
 STEPS = [
     "before the claim",
@@ -140,8 +165,10 @@ def expected(rival: Rival, step: str) -> str | None:
     """Return the state in which the order must end."""
     if rival in {pay, pay_and_forget}:
         return "expired" if step in EXPIRES_FIRST else "paid"
-    if rival is extend:
+    if rival in {extend, hold}:
         return "expired" if step in EXPIRES_FIRST else "pending"
+    if rival is cancel:
+        return "expired" if step in EXPIRES_FIRST else "cancelled"
     if rival is remove:
         return None
     return "expired"
@@ -182,6 +209,58 @@ def test_a_rival_between_two_steps(shop: Shop, rival: Rival, step: str) -> None:
         assert shop.score("42") == pytest.approx(LATER.timestamp(), abs=1e-5)
     else:
         assert shop.score("42") is None
+    assert shop.redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_pause_between_two_steps(shop: Shop, step: str) -> None:
+    # given an order that is due, and a pause between two steps of its expiry
+    shop.create()
+    shop.place("42")
+    shop.audit()
+    score = shop.score("42")
+    expire(shop, pause, step)
+    # when everything goes on until nothing is left to do
+    for _ in range(3):
+        shop.claim_and_expire_all()
+    # then it has expired before, or is as it was
+    if step in EXPIRES_FIRST:
+        assert (shop.status("42"), shop.score("42")) == ("expired", None)
+    else:
+        assert shop.status("42") == "pending"
+        assert shop.score("42") == pytest.approx(score, abs=1e-3)
+    assert shop.redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
+    # and ends once, when somebody lets it
+    resume_schedule(shop.expiry)
+    shop.claim_and_expire_all()
+    assert (shop.status("42"), shop.score("42"), len(shop.changes())) == ("expired", None, 1)
+    assert shop.kinds("42") == ["expired"]
+
+
+@pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.__name__)
+@pytest.mark.parametrize("step", ["before the start", "while the guard is asked", "before the update"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_rival_in_a_pause_between_two_steps(shop: Shop, rival: Rival, step: str) -> None:
+    # given a pause in which a rival comes, between two steps
+    shop.create()
+    shop.place("42")
+    shop.audit()
+
+    def both(shop: Shop) -> None:
+        pause(shop)
+        rival(shop)
+        pause(shop)  # pause_for_a_moment has ended it
+
+    expire(shop, both, step)
+    shop.claim_and_expire_all()
+    # then it has not expired in the pause
+    assert shop.status("42") != "expired"
+    # and ends as without a pause
+    resume_schedule(shop.expiry)
+    for _ in range(2):
+        shop.claim_and_expire_all()
+    assert shop.status("42") == expected(rival, step)
+    assert len(shop.changes()) <= 1
     assert shop.redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
 
 

@@ -21,7 +21,7 @@ from orders.schedule.counters import BOUNDS, lateness
 from orders.schedule.shards import ShardedSchedule
 from tests.conftest import Shop
 
-OF_DATABASE = {"order_expiry_oldest_overdue_seconds"}
+OF_DATABASE = {"order_expiry_kept", "order_expiry_oldest_overdue_seconds"}
 OF_BROKER = {"order_expiry_backlog"}
 UP = {"order_expiry_up"}
 
@@ -52,7 +52,10 @@ def served(expiry: OrderExpiry, *, limit: float = 3.0) -> dict[str, dict[str, fl
 def test_all_that_is_described_is_served(shop: Shop) -> None:
     shop.create()
     shop.place("42", due=-100)
+    shop.schedule.note_run("orders.sweep", is_rescue=False)
     assert shop.claim_and_expire() == {"expired": 1}
+    shop = shop.configured(webhook_url="https://erp.example.com", webhook_secret=f"whsec_{'QUJD' * 11}")
+    shop.store.deliveries.fan_out("erp.example.com", look_back=1, limit=1)
     names = served(shop.expiry)
     described = {metric.full_name for metric in METRICS if metric.kind != "histogram"}
     parts = {f"order_expiry_lateness_seconds_{part}" for part in ("bucket", "count", "sum")}
@@ -122,6 +125,13 @@ def test_shards_are_added_up(shop: Shop) -> None:
     names = served(expiry)
     assert names["order_expiry_expired_total"] == {"": 20}
     assert names["order_expiry_lateness_seconds_count"] == {"": 20}
+
+
+def test_each_task_says_whether_a_worker_stands_in_for_beat(shop: Shop) -> None:
+    shop.schedule.note_run("orders.sweep", is_rescue=True)
+    shop.schedule.note_run("orders.prune", is_rescue=False)
+    [silent] = [each for each in OrdersCollector(shop.expiry).collect() if each.name == "order_expiry_beat_silent"]
+    assert {each.labels["task"]: each.value for each in silent.samples} == {"orders.sweep": 1.0, "orders.prune": 0.0}
 
 
 def test_lateness_is_counted_up_to_each_bound() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import pytest
@@ -13,7 +14,7 @@ from redis import Redis
 
 from orders import ids
 from orders.schedule.records import Move
-from orders.schedule.sorted_set import Schedule
+from orders.schedule.sorted_set import FOREVER, PAUSED, Schedule
 
 IDS = st.sampled_from(["1", "2", "3", "4", "ü", "\udcff"])
 DUE = st.integers(-30, 40)
@@ -36,7 +37,7 @@ class Model(RuleBasedStateMachine):
         self.attempts: dict[str, int] = {}
         self.dead: set[str] = set()
         self.claims: list[tuple[float, list[str]]] = []
-        self.shift = 0.0
+        self.paused_until: float | None = None
 
     def held(self, pick: int) -> tuple[float, list[str], list[str]]:
         """Return a claim: its token, its ids, and those of them whose fence holds."""
@@ -74,7 +75,7 @@ class Model(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4))
     def claim(self, limit: int) -> None:
         claim = self.real.claim(limit)
-        horizon = exact(claim.now + 11)
+        horizon = -math.inf if self.is_paused(claim.now) else exact(claim.now + 11)
         due = sorted(
             (order_id for order_id, score in self.scores.items() if score <= horizon),
             key=lambda order_id: (self.scores[order_id], ids.encode(order_id)),
@@ -91,6 +92,10 @@ class Model(RuleBasedStateMachine):
     @rule(pick=PICK)
     def start(self, pick: int) -> None:
         lease, order_ids, held = self.held(pick)
+        if self.is_paused(self.real.now()):
+            refused = {order_id: PAUSED - self.attempts.get(order_id, 0) for order_id in held}
+            assert self.real.start(lease, order_ids) == refused
+            return
         for order_id in held:
             self.attempts[order_id] = self.attempts.get(order_id, 0) + 1
         assert self.real.start(lease, order_ids) == {order_id: self.attempts[order_id] for order_id in held}
@@ -103,6 +108,31 @@ class Model(RuleBasedStateMachine):
         for order_id in held:
             del self.scores[order_id]
             self.forget(order_id)
+
+    @precondition(lambda self: self.claims)
+    @rule(pick=PICK, due=DUE)
+    def give_back(self, pick: int, due: int) -> None:
+        """A worker gives back what it may not start: nothing else changes."""
+        lease, order_ids, held = self.held(pick)
+        instant = exact(self.real.now() + due)
+        moves = [Move(each, instant, self.attempts.get(each, 0), keeps_failure=True) for each in order_ids]
+        failures = self.real.failures(order_ids)
+        assert self.real.reschedule(lease, moves) == len(held)
+        assert self.real.failures(order_ids) == failures
+        self.scores |= dict.fromkeys(held, instant)
+
+    @rule(seconds=st.one_of(st.none(), st.integers(1, 300)))
+    def pause(self, seconds: int | None) -> None:
+        self.paused_until = FOREVER if seconds is None else self.real.now() + seconds
+        self.real.pause(self.paused_until, 1.0)
+
+    @rule()
+    def resume(self) -> None:
+        assert self.real.resume() is False
+        self.paused_until = None
+
+    def is_paused(self, now: float) -> bool:
+        return self.paused_until is not None and self.paused_until > now
 
     @precondition(lambda self: self.claims)
     @rule(pick=PICK, due=DUE, attempts=st.integers(0, 3))
@@ -141,6 +171,9 @@ class Model(RuleBasedStateMachine):
         self.claims = [(exact(lease - seconds), order_ids) for lease, order_ids in self.claims]
         for order_id, score in self.scores.items():
             self.redis.zadd("orders", {ids.encode(order_id): score})
+        if self.paused_until not in {None, FOREVER}:
+            self.paused_until -= seconds
+            self.real.pause(self.paused_until, 1.0)
 
     @invariant()
     def the_schedule_is_what_the_model_says(self) -> None:

@@ -7,6 +7,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from orders.store.identity import KIND
 from orders.store.outbox import Outbox
 from tests.conftest import Shop
 
@@ -23,6 +24,7 @@ def test_the_events_of_an_attempt_are_written_at_once(shop: Shop) -> None:
     # when an attempt expires many orders
     shop.create("integer")
     shop.place(*range(1, 101))
+    shop.expiry.ownership.check_once()  # writes a row of its own
     is_mariadb = shop.engine.dialect.name in {"mysql", "mariadb"}
     before = inserts(shop) if is_mariadb else 0
     assert shop.claim_and_expire() == {"expired": 100}
@@ -30,7 +32,8 @@ def test_the_events_of_an_attempt_are_written_at_once(shop: Shop) -> None:
     table = Outbox(shop.settings, shop.engine.dialect.name, None).table
     data = sa.cast(table.c.data, sa.String(100))
     with shop.engine.connect() as connection:
-        rows = connection.execute(sa.select(table, data.label("text")).order_by(table.c.id)).all()
+        select = sa.select(table, data.label("text")).where(table.c.kind != KIND).order_by(table.c.id)
+        rows = connection.execute(select).all()
     found = [(row.order_id, row.kind, row.text, row.refusals, row.delivered_at, row.error) for row in rows]
     assert found == [(str(order_id), "expired", "{}", 0, None, None) for order_id in range(1, 101)]
     # and all have the instant of the one statement by which they were written

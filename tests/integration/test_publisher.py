@@ -30,6 +30,7 @@ def database_url() -> str:
 def app(settings: Settings, redis: Redis) -> Iterator[Celery]:
     app = Celery("shop", broker=settings.redis_url, set_as_current=False)
     app.conf.task_queues = [Queue("orders.expire", Exchange("orders"), routing_key="orders.expire")]
+    app.conf.task_routes = {"orders.expire": {"queue": "orders.expire"}}
     yield app
     app.close()
 

@@ -69,6 +69,28 @@ def test_a_lease_is_not_disturbed(shop: Shop) -> None:
     assert shop.score("1") == claim.lease
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_deadline_that_was_moved_forward_in_the_row_alone_is_noticed(shop: Shop, *, everything: bool) -> None:
+    # given a row whose deadline somebody has moved forward, past a lease, a retry and a fraction of a second
+    shop.create("integer")
+    shop.place(1, 2, 3, 4, due=-60, enqueue=False)
+    now = shop.schedule.now()
+    shop.schedule.enqueue([("2", now - 60)])
+    lease = shop.schedule.claim(1).lease
+    shop.schedule.enqueue([("1", now + 600), ("3", now + 300), ("4", now - 59.5)])
+    shop.redis.hset("{orders}:failures", "3", "{}")
+    before = shop.schedule_as_dict()
+    # when it is reconciled
+    found = Reconciled(seen=4, added=0, complete=True, advanced=1)
+    assert shop.expiry.reconcile(everything=everything, dry_run=True) == found
+    assert shop.schedule_as_dict() == before
+    assert shop.expiry.reconcile(everything=everything) == found
+    # then it is due, and nothing else has changed
+    assert shop.schedule_as_dict() == {**before, "1": pytest.approx(now - 60, abs=5)}
+    assert shop.score("2") == lease
+    assert shop.expiry.reconcile(everything=everything).advanced == 0
+
+
 @pytest.mark.parametrize("id_type", ["text", "integer"])
 def test_pages_meet_without_gap_or_overlap(shop: Shop, id_type: IdType, monkeypatch: pytest.MonkeyPatch) -> None:
     # given many rows of which many share a deadline
@@ -163,13 +185,14 @@ def test_explain_an_order_that_fails(shop: Shop) -> None:
     assert known.next_at == known.scheduled
     assert known.failed_at
 
-    shop.redis.hset("{orders}:attempts", "42", 9)
+    shop.place("42", enqueue=False)
+    shop.redis.hset("{orders}:attempts", "42", 10)  # processes died
     shop.redis.zadd("orders", {"42": 1.0})
     with pytest.raises(ExpiryFailed):
         shop.claim_and_expire()
     known = explained(shop)
     assert known.dead_letter
-    assert known.dead_letter["attempts"] == 10
+    assert known.dead_letter["attempts"] == 11
     assert known.next.startswith("nothing: it is a dead letter")
     json.dumps(known.as_json())
 

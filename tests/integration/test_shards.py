@@ -18,7 +18,7 @@ from orders import ids
 from orders.config.settings import Settings
 from orders.errors import ConfigError
 from orders.expiry.sweep import run_sweep
-from orders.operate.operations import Operations, Where
+from orders.operate import Operations, Where
 from orders.schedule.keys import Keys, home
 from orders.schedule.records import Move
 from orders.schedule.rehome import rehome_ids

@@ -56,6 +56,10 @@ class Request:
         self.ended.append(error)
 
 
+def some(number: int, prefix: str = "", **options: Any) -> list[Request]:
+    return [Request(f"{prefix}{each}", **options) for each in range(number)]
+
+
 @dataclass
 class Job:
     """One call of the pool."""

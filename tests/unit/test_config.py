@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import pytest
 
+from orders import process
 from orders.config.masking import mask
 from orders.config.settings import Settings
+from orders.config.variables import misspelt, strangers
 from orders.errors import ConfigError
 
 DEFAULTS = {
+    "webhook_url": (),
+    "webhook_secret": (),
+    "webhook_allow": (),
+    "webhook_timeout": 15,
     "redis_url": "redis://localhost:6379/0",
     "broker_url": "redis://localhost:6379/0",
     "database_url": "sqlite:///orders.db",
@@ -44,6 +50,12 @@ DEFAULTS = {
     "paid": "paid",
     "expired": "expired",
     "cancelled": ("cancelled", "canceled"),
+    "slo": None,
+    "condition": None,
+    "brake": None,
+    "remind": (),
+    "web_login": None,
+    "web_read_only": False,
 }
 
 
@@ -80,8 +92,14 @@ def test_scores_may_be_creation_times() -> None:
         ("LEASE", "5 minutes", "ORDERS_LEASE is '5 minutes': it must be a number of seconds above 0"),
         ("TIMEOUT", "nan", "ORDERS_TIMEOUT is 'nan'"),
         ("SWEEP_INTERVAL", 0, "ORDERS_SWEEP_INTERVAL is 0"),
+        ("SLO", "0", "ORDERS_SLO is '0': it must be a number of seconds above 0"),
         ("SCORE", "due", "ORDERS_SCORE is 'due': it must be deadline or created"),
         ("BATCH_SIZE", 5001, "ORDERS_BATCH_SIZE is 5001: it must be a whole number from 1 to 5,000"),
+        ("BRAKE", "5000", "ORDERS_BRAKE is '5000': it must be a number of orders and a time, such as 5000/10m"),
+        ("BRAKE", "0/10m", "ORDERS_BRAKE is '0/10m'"),
+        ("BRAKE", "10/0s", "ORDERS_BRAKE is '10/0s'"),
+        ("BRAKE", "10/10 minutes", "ORDERS_BRAKE is '10/10 minutes'"),
+        ("BRAKE", "10/400d", "ORDERS_BRAKE is '10/400d'"),
         ("MAX_ATTEMPTS", 1.5, "ORDERS_MAX_ATTEMPTS is 1.5: it must be a whole number"),
         ("TABLE", "a.b.c", "ORDERS_TABLE is 'a.b.c': it must be the name of a table, or schema.table"),
         ("ID_COLUMN", "", "ORDERS_ID_COLUMN is ''"),
@@ -93,11 +111,33 @@ def test_scores_may_be_creation_times() -> None:
         ("BROKER_URL", "sentinel://a,b", "ORDERS_BROKER_URL is 'sentinel://a,b'"),
         ("BROKER_URL", "somewhere", "ORDERS_BROKER_URL is 'somewhere'"),
         ("DATABASE_URL", "oracle://db", "ORDERS_DATABASE_URL is 'oracle://db': it must be the SQLAlchemy URL"),
+        (
+            "DATABASE_URL",
+            "postgresql+asyncpg://h/db",
+            "with a driver that is not for asyncio, such as postgresql+psycopg:",
+        ),
+        ("DATABASE_URL", "mysql+aiomysql://h/db", "ORDERS_DATABASE_URL is 'mysql+aiomysql://h/db'"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///x", "ORDERS_DATABASE_URL is 'sqlite+aiosqlite:///x'"),
+        ("REDIS_URL", "localhost:6379", "ORDERS_REDIS_URL is 'localhost:6379': it must be redis://"),
+        ("REDIS_URL", "redis:/localhost", "ORDERS_REDIS_URL is 'redis:/localhost': it must be redis://"),
+        ("REDIS_URL", "redis://localhost/shop", "ORDERS_REDIS_URL is 'redis://localhost/shop': it must be redis://"),
+        ("REDIS_URL", "redis://localhost/1/2", "ORDERS_REDIS_URL is 'redis://localhost/1/2'"),
+        ("REDIS_URL", "sentinel://a,b/main/shop", "ORDERS_REDIS_URL is 'sentinel://a,b/main/shop'"),
         ("DATABASE_URL", "orders.db", "ORDERS_DATABASE_URL is 'orders.db'"),
+        (
+            "DATABASE_URL",
+            "postgresql:///shop?prepare_threshold=off",
+            "prepare_threshold in ORDERS_DATABASE_URL is 'off': it must be a whole number, or none",
+        ),
         (
             "CANCELLED",
             "void,paid",
             "ORDERS_CANCELLED is 'void,paid': it must not contain the word for another state, such as 'paid'",
+        ),
+        (
+            "CONDITION",
+            "x" * 10_001,
+            "it must be an SQL condition on the row of the orders table",
         ),
         ("HOOKS", "my shop", "ORDERS_HOOKS is 'my shop': it must be module names"),
         ("GUARD_TIMEOUT", "61", "ORDERS_GUARD_TIMEOUT is 61: it must be at most half of ORDERS_LEASE, which is 120"),
@@ -115,6 +155,20 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_accepted(setting: s
     assert "PydanticUndefined" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("postgres://a:b@h/db", "postgresql://a:b@h/db"),
+        ("postgres+psycopg://h/db", "postgresql+psycopg://h/db"),
+        ("postgresql://h/postgres", "postgresql://h/postgres"),
+        ("postgresql+nowhere://h/db", "postgresql+nowhere://h/db"),  # perhaps this process needs no driver
+        ("mysql://h/db", "mysql://h/db"),
+    ],
+)
+def test_postgres_is_another_name_of_postgresql(given: str, read: str) -> None:
+    assert Settings.of({"DATABASE_URL": given}).database_url == read
+
+
 def test_no_password_shows_in_errors_or_representations() -> None:
     url = "redis://shop:s3cret@localhost/0"
     assert mask(f"at {url}!") == "at redis://shop:***@localhost/0!"
@@ -126,3 +180,59 @@ def test_no_password_shows_in_errors_or_representations() -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.of({"REDIS_URL": "rediss:/" + url, "DATABASE_URL": "db2://a:s3cret@db/shop"})
     assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        Settings.of(
+            {"DATABASE_URL": "postgresql+asyncpg://a:s3cret@db/shop", "REDIS_URL": "redis://:s3cret@h/s3cret@h"}
+        )
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "setting"),
+    [
+        ("ORDERS_TIMEOT", "ORDERS_TIMEOUT"),
+        ("ORDERS_LEESE", "ORDERS_LEASE"),
+        ("ORDERS_TABLES", "ORDERS_TABLE"),
+        ("ORDERS_REDIS_URI", "ORDERS_REDIS_URL"),
+        ("ORDERS_SWEEPINTERVAL", "ORDERS_SWEEP_INTERVAL"),
+        ("orders_max_atempts", "ORDERS_MAX_ATTEMPTS"),
+        ("ORDERS_EVENT_TABLE", "ORDERS_EVENTS_TABLE"),
+        ("ORDERS_HOOK", "ORDERS_HOOKS"),
+    ],
+)
+def test_a_misspelt_setting_is_found(variable: str, setting: str) -> None:
+    assert misspelt([variable, "PATH", "ORDERS_APP"]) == {variable: setting}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "ORDERS_APP",
+        "ORDERS_LEASE",
+        "orders_lease",
+        "ORDERS_API_KEY",
+        "ORDERS_BASE_URL",
+        "ORDERS_SERVICE_HOST",
+        "ORDERS_PORT",
+        "ORDERS_PORT_80_TCP",
+        "ORDERS_REDIS_PORT",
+        "ORDERS_REDIS_PASSWORD",
+        "ORDERS_POSTGRES_PASSWORD",
+        "ORDERS_",
+        "MY_ORDERS_TIMEOT",
+    ],
+)
+def test_what_may_be_the_shops_own_is_left_alone(variable: str) -> None:
+    assert misspelt([variable]) == {}
+    assert strangers(["ORDERS_PORT", "orders_timeot", "ORDERS_LEASE", "ORDERS_APP"]) == ["ORDERS_PORT", "orders_timeot"]
+
+
+def test_each_variable_is_warned_of_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(process, "_warned", set())
+    monkeypatch.setattr(process, "_current", None)
+    monkeypatch.setenv("ORDERS_TIMEOT", "900")
+    process.configure()
+    process.configure()
+    [record] = caplog.records
+    assert record.getMessage() == "ORDERS_TIMEOT is not a setting, and is ignored: did you mean ORDERS_TIMEOUT?"
+    assert (record.levelname, record.__dict__["event"]) == ("WARNING", "misspelt")

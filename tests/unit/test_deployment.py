@@ -36,7 +36,7 @@ def test_that_check_can_fail(tmp_path: Path) -> None:
 
 def test_nothing_is_published_beyond_loopback(services: dict[str, Any]) -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:5555:5555", "127.0.0.1:3000:3000"]
+    assert published == ["127.0.0.1:5555:5555", "127.0.0.1:8470:8470", "127.0.0.1:3000:3000"]
 
 
 def test_no_service_runs_as_root_or_writes_to_its_image(services: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def test_grafana_does_not_start_without_a_password(services: dict[str, Any]) -> 
 
 
 def test_every_service_that_stays_up_has_a_health_check(services: dict[str, Any]) -> None:
-    ours = {"init-db", "worker", "sweeper", "beat", "flower", "metrics"}
+    ours = {"init-db", "worker", "sweeper", "beat", "flower", "metrics", "page"}
     assert set(services) == {*ours, "redis", "postgres", "prometheus", "grafana"}
     assert {name for name, service in services.items() if "healthcheck" not in service} == {"init-db"}
 

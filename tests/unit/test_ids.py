@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orders import ids
-from orders.errors import InvalidOrderId
+from orders.errors import InvalidOrderId, InvalidReference
 from orders.schedule.keys import Keys
 
 
@@ -46,6 +46,32 @@ def test_what_is_no_id_is_refused_with_its_value(order_id: object, told: str) ->
     with pytest.raises(InvalidOrderId) as caught:
         ids.parse(order_id)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("reference", [None, "ch_1", " ch_1 ", "Größe 😀\n", "x" * 255])
+def test_a_reference_is_kept_as_it_is(reference: str | None) -> None:
+    assert ids.parse_reference(reference) == reference
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("", "the reference is empty: it must have 1 to 255 characters"),
+        ("x" * 100_000, "(100000 characters): it must have 1 to 255"),
+        (5, "a reference must be text or None, not 5 (int)"),
+        (True, "not True (bool)"),
+        (b"ch_1", "not b'ch_1' (bytes)"),
+        (["ch_1"], "not ['ch_1'] (list)"),
+        (UUID(int=5), "(UUID)"),
+        ("a\0b", "NUL"),
+        ("\udcff", "not UTF-8"),
+    ],
+)
+def test_what_is_no_reference_is_refused_with_its_value(reference: object, told: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        ids.parse_reference(reference)
+    assert told in str(caught.value)
+    assert len(str(caught.value)) < 200
 
 
 @given(st.binary())

@@ -108,6 +108,14 @@ from tasks import app
 app.log.setup(loglevel="INFO")
 """
 
+COMMAND = """
+import logging
+from orders import logs
+logs.set_up("{log_format}")
+for level in (logging.WARNING, logging.ERROR):
+    logging.getLogger("orders").log(level, "paused by %d", level, extra=logs.about("paused"))
+"""
+
 LINES = f"""
 logging.getLogger("shop").warning("shop at %s", "{URL}")
 logging.getLogger("celery.worker.strategy").info("received", extra={{"data": {{"name": "shop.task"}}}})
@@ -138,6 +146,14 @@ def test_otherwise_the_setting_says_how_lines_are_written(log_format: str) -> No
     [line] = told_by(OURS, log_format)
     message = json.loads(line)["message"] if log_format == "json" else line.partition("] ")[2]
     assert message == "shop at redis://shop:***@localhost/0"
+
+
+def test_a_command_that_pauses_says_so_once() -> None:
+    assert told_by(COMMAND.format(log_format="text"), "text") == [
+        "ERROR: paused by 40",  # of the brake
+        "WARNING: shop at redis://shop:***@localhost/0",
+    ]
+    assert len(told_by(COMMAND.format(log_format="json"), "json")) == 3
 
 
 def test_a_configuration_of_the_shops_own_can_name_the_formatter() -> None:

@@ -53,7 +53,7 @@ def expressions() -> list[str]:
 def test_the_configuration_is_valid() -> None:
     checked = promtool("check", "config", PROMETHEUS / "prometheus.yml")
     assert checked.returncode == 0, checked.stderr
-    assert "12 rules found" in checked.stdout
+    assert "16 rules found" in checked.stdout
 
 
 def test_each_alert_is_raised_when_it_must_be_and_not_before() -> None:

@@ -30,15 +30,18 @@ ROOT = Path(__file__).parents[2]
 
 COMPLETE = {
     "orders": """
-        enqueue enqueue_many deadline extend pay check remove explain aio
-        Payment PaymentVerdict State Explanation
-        on_expire on_late_payment guard Answer on_event Event EventKind deadline_rule
+        enqueue enqueue_many deadline extend extend_many hold pay cancel check remove explain pause resume
+        paused aio Pause Payment PaymentVerdict State Explanation
+        on_expire on_late_payment guard Answer on_event Event EventKind deadline_rule condition
         Settings configure current OrderExpiry Hooks
-        OrdersError ConfigError InvalidOrderId InvalidDeadline ScheduleError ScheduleUnavailable StoreError
-        StoreUnavailable StoreConflict SchemaError ExpiryFailed DeliveryFailed EmbeddedError
+        OrdersError ConfigError InvalidOrderId InvalidReference InvalidDeadline ScheduleError ScheduleUnavailable
+        StoreError StoreUnavailable StoreConflict SchemaError ExpiryFailed DeliveryFailed EmbeddedError
     """,
-    "orders.aio": "check close deadline drain enqueue enqueue_many explain extend pay remove",
+    "orders.aio": """
+        cancel check close deadline drain enqueue enqueue_many explain extend hold pause paused pay remove resume
+    """,
     "orders.contrib.flask": "Orders",
+    "orders.operate.web": "asgi serve wsgi",
     "tasks": "GroupedEvents app checks deliver expire install prune reconcile sweep",
 }
 """Modules, and all that is in their ``__all__``."""
@@ -47,16 +50,18 @@ AMONG_OTHERS = {
     "orders.config": "Settings",
     "orders.expiry": "OrderExpiry",
     "orders.ids": "OrderId",
-    "orders.hooks": "Answer Hooks",
+    "orders.hooks": "Answer Hooks Later",
     "orders.events": "Event EventKind",
     "orders.logs": "JsonFormatter",
     "orders.embedded": "EmbeddedRedis",
     "orders.store": "Joined OrderStore SqlStore",
     "orders.store.port": "OrderStore",
-    "orders.store.outcomes": "Outcome Payment PaymentVerdict Pending Postponed Row State Verdict",
+    "orders.store.outcomes": "Outcome Pause Payment PaymentVerdict Pending Postponed Row State Verdict",
+    "orders.operate": "Audit Bar Case Forecast Lateness Wrong WrongKind audit_orders forecast_orders",
     "orders.errors": """
-        OrdersError ConfigError InvalidOrderId InvalidDeadline InvalidMessage ScheduleError ScheduleUnavailable
-        StoreError StoreUnavailable StoreConflict SchemaError ExpiryFailed DeliveryFailed EmbeddedError
+        OrdersError ConfigError InvalidOrderId InvalidReference InvalidDeadline InvalidMessage ScheduleError
+        ScheduleUnavailable StoreError StoreUnavailable StoreConflict SchemaError ExpiryFailed DeliveryFailed
+        EmbeddedError
     """,
     "orders.contrib.django.conf": "Configuration DjangoConfigError read",
     "orders.contrib.django.expiry": "DjangoExpiry",
@@ -67,31 +72,39 @@ AMONG_OTHERS = {
 
 MEMBERS = {
     "orders.OrderExpiry": """
-        connect deadline enqueue enqueue_many extend pay check remove explain expire deliver prune reconcile close
-        entries due_at instants
+        connect deadline enqueue enqueue_many extend hold pay cancel check remove explain expire deliver prune
+        reconcile close entries due_at instants held_until
     """,
-    "orders.Hooks": "on_expire on_late_payment guard on_event deadline_rule",
+    "orders.Hooks": "on_expire on_late_payment guard on_event deadline_rule condition",
     "orders.Settings": "of score_offset",
     "orders.Payment": "order_id verdict refund_key was_revived is_pending is_accepted is_final",
+    "orders.Pause": "since until by reason",
     "orders.Event": "id order_id kind at data delivered_at refusals error",
     "orders.embedded.EmbeddedRedis": "url pid start stop",
     "orders.contrib.flask.Orders": """
-        init_app current provide deadline enqueue enqueue_many remove extend pay check explain
-        on_expire on_late_payment guard on_event deadline_rule
+        init_app current provide deadline enqueue enqueue_many remove extend hold pay cancel check explain pause resume
+        paused
+        on_expire on_late_payment guard on_event deadline_rule condition
     """,
 }
 
 VALUES = {
-    "orders.State": "pending overdue paid expired closed missing",
+    "orders.State": "pending overdue kept paid expired closed missing",
     "orders.PaymentVerdict": "accepted duplicate too_late closed not_found",
-    "orders.EventKind": "expired paid extended late_payment revived",
-    "orders.Answer": "paid unpaid unknown",
+    "orders.EventKind": "expired paid extended cancelled late_payment revived reminder",
+    "orders.Answer": "paid unpaid unknown later",
+    "orders.operate.WrongKind": """
+        expired_twice expired_early expired_although_paid overdue_and_unscheduled scheduled_and_final
+        dead_and_forgotten late event_missing stuck_lease kept_for_long
+    """,
 }
 """Values that shops compare with, or have in their tables."""
 
 COMMANDS = """
-    demo up init-db enqueue extend pay check remove explain stats sweep reconcile list doctor metrics
-    dead.list dead.show dead.requeue dead.retry dead.drop
+    demo up init-db enqueue extend hold pay cancel check remove explain stats sweep reconcile adopt pause resume list
+    forecast audit
+    doctor metrics web dead.list dead.show dead.requeue dead.retry dead.drop
+    webhooks.list webhooks.replay webhooks.test
 """
 
 TASKS = "orders.sweep orders.expire orders.reconcile orders.deliver orders.prune"
@@ -147,8 +160,9 @@ def test_django() -> None:
 
 def test_commands() -> None:
     verbs: Any = typer.main.get_command(app)
-    of_dead = [f"dead.{name}" for name in verbs.commands["dead"].commands]
-    assert {*verbs.commands, *of_dead} - {"dead"} == set(COMMANDS.split())
+    groups = ("dead", "webhooks")
+    grouped = [f"{group}.{name}" for group in groups for name in verbs.commands[group].commands]
+    assert {*verbs.commands, *grouped} - {*groups} == set(COMMANDS.split())
 
 
 def test_celery_finds_the_app_and_its_tasks() -> None:
@@ -173,10 +187,10 @@ def test_the_probe_of_servers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_entry_points() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     checks = project["entry-points"]["order_expiry.checks"]
-    assert project["scripts"]["orders"] == "orders.cli:main"
-    assert checks["celery"] == "tasks.checks:CHECKS"
-    for name, value in {**project["scripts"], **checks}.items():
-        EntryPoint(name, value, "any").load()
+    assert project["scripts"] == {"orders": "orders_command:main", "order-expiry": "order_expiry.cli:main"}
+    assert checks == {"orders": "tasks.checks:CHECKS", "order_expiry": "order_expiry.tasks.checks:CHECKS"}
+    for value in (project["scripts"]["orders"], checks["orders"]):  # the others: `tests.acceptance.second_name`
+        EntryPoint("any", value, "any").load()
 
 
 def _object(path: str) -> Any:

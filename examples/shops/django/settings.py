@@ -10,6 +10,7 @@ from examples.shops.page import TEMPLATES as SHARED_TEMPLATES
 SECRET_KEY = os.environ["SECRET_KEY"]
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 USE_TZ = True
+TIME_ZONE = "UTC"  # in which the pages of the shop show times; by default it is Chicago's
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "examples.shops.django.urls"
 STATIC_URL = "/static/"

@@ -11,9 +11,9 @@ from examples.shops.django.shop import views
 urlpatterns = [
     path("", views.shelf),
     path("orders", views.orders_page),
-    path("orders/<int:number>", views.order_page),
-    path("orders/<int:number>/pay", views.pay),
-    path("orders/<int:number>/cancel", views.cancel),
+    path("orders/<int:order_id>", views.order_page),
+    path("orders/<int:order_id>/pay", views.pay),
+    path("orders/<int:order_id>/cancel", views.cancel),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url="/static/kiln.svg")),  # for the admin site, whose pages name no icon
 ]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
@@ -21,7 +21,7 @@ import orders
 from examples.shops.fastapi import operators, shop
 from examples.shops.fastapi.models import Order
 from examples.shops.fastapi.pages import Customer, FormFields, render
-from examples.shops.page import STATIC
+from examples.shops.page import MOST, STATIC, number
 
 logger = logging.getLogger(__name__)
 
@@ -38,26 +38,28 @@ app = FastAPI(lifespan=lifespan, openapi_url=None)
 app.add_middleware(SessionMiddleware, secret_key=os.environ["SECRET_KEY"], same_site="lax")
 app.mount("/static", StaticFiles(directory=STATIC))
 app.include_router(operators.router)
+operators.mount(app)
 
 
 class Basket(BaseModel):
     """The form of a product."""
 
-    product: int
-    units: Annotated[int, Field(ge=1, le=99)]
+    product: Annotated[int, Field(ge=1, lt=10**9)]
+    units: Annotated[int, Field(ge=1, le=MOST)]
 
 
 def basket(form: FormFields) -> Basket:
     """Validate the form of a product."""
     try:
         return Basket.model_validate(form)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from error
+    except ValidationError:
+        product, units = number(form.get("product")), number(form.get("units"))
+        raise HTTPException(303, headers={"Location": f"/?product={product}&units={units}"}) from None
 
 
-def own_order(number: int, customer: Customer) -> Order:
+def own_order(order_id: Annotated[int, Path(lt=2**63)], customer: Customer) -> Order:
     """Return an order if it belongs to this customer."""
-    if order := shop.find(number, customer):
+    if order := shop.find(order_id, customer):
         return order
     raise HTTPException(404)
 
@@ -65,10 +67,18 @@ def own_order(number: int, customer: Customer) -> Order:
 OwnOrder = Annotated[Order, Depends(own_order)]
 
 
+@app.exception_handler(404)
+@app.exception_handler(RequestValidationError)  # the address has a word where it should have a number
+def not_found(request: Request, _: Exception) -> Response:
+    """Show the page for an address that has none."""
+    return render(request, "404.html", status_code=404)
+
+
 @app.get("/")
-def shelf(request: Request, *, missed: bool = False, hidden: bool = False) -> Response:
-    """Show the products."""
-    return render(request, "shelf.html", here="shelf", products=shop.shelf(hidden=hidden), missed=missed)
+def shelf(request: Request, *, hidden: bool = False, product: str | None = None, units: str | None = None) -> Response:
+    """Show the products and, if an order was just refused, what it was for."""
+    refused = None if units is None else {"product": shop.product(number(product)), "units": number(units)}
+    return render(request, "shelf.html", here="shelf", products=shop.shelf(hidden=hidden), refused=refused)
 
 
 @app.post("/orders")
@@ -76,7 +86,7 @@ async def check_out(customer: Customer, basket: Annotated[Basket, Depends(basket
     """Place an order and schedule its expiry."""
     order = await run_in_threadpool(shop.place, customer, basket.product, basket.units)
     if order is None:
-        return RedirectResponse("/?missed=yes", 303)
+        return RedirectResponse(f"/?product={basket.product}&units={basket.units}", 303)
     try:
         await orders.aio.enqueue(order.id, expires_at=order.expires_at)  # after the commit
     except orders.ScheduleError:
@@ -86,27 +96,27 @@ async def check_out(customer: Customer, basket: Annotated[Basket, Depends(basket
 
 @app.get("/orders")
 def my_orders(
-    request: Request, customer: Customer, status: Literal["pending", "paid", "expired", "cancelled"] = "pending"
+    request: Request, customer: Customer, status: Literal["all", "pending", "paid", "expired", "cancelled"] = "all"
 ) -> Response:
-    """Show this customer's orders with one status."""
+    """Show this customer's orders, or those with one status."""
     found, counts = shop.orders_of(customer, status)
     return render(request, "orders.html", here="orders", status=status, orders=found, counts=counts)
 
 
-@app.get("/orders/{number}")
+@app.get("/orders/{order_id}")
 def order_page(request: Request, order: OwnOrder) -> Response:
     """Show an order: its deadline, or its result."""
     return render(request, "order.html", here="orders", order=order, refunds=order.refunds)
 
 
-@app.post("/orders/{number}/pay")
+@app.post("/orders/{order_id}/pay")
 def pay(order: OwnOrder) -> Response:
     """Take a payment. In a real shop, the payment gateway calls this after the payment."""
     shop.pay(order, reference=f"charge-{uuid4().hex}")
     return RedirectResponse(f"/orders/{order.id}", 303)
 
 
-@app.post("/orders/{number}/cancel")
+@app.post("/orders/{order_id}/cancel")
 def cancel(order: OwnOrder) -> Response:
     """Cancel an unpaid order."""
     shop.cancel(order)

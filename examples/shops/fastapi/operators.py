@@ -1,21 +1,34 @@
-"""The operators' page: the counts, one order explained, and dead letters to retry."""
+"""The staff's login and the places on the shelf, and behind the same login the operators' page of order-expiry."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-import orders
 from examples.shops.fastapi import shop
 from examples.shops.fastapi.pages import FormFields, render
-from orders.operate.operations import Operations, Where
+from orders.operate import web
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 router = APIRouter(prefix="/operator")
 
 NAME, PASSWORD = "operator", "operator"
+
+EXPIRY_URL = "/expiry"
+
+
+def mount(app: FastAPI) -> None:
+    """Put the operators' page of order-expiry below `EXPIRY_URL`, for those who are logged in here."""
+
+    def operator(environ: WSGIEnvironment) -> str | None:
+        return NAME if environ["asgi.scope"]["session"].get("is_operator") else None
+
+    app.mount(EXPIRY_URL, web.asgi(user=operator, login_url="/operator/login"))
 
 
 def only_operators(request: Request) -> None:
@@ -25,11 +38,6 @@ def only_operators(request: Request) -> None:
 
 
 OPERATORS = [Depends(only_operators)]
-
-
-def operations() -> Operations:
-    """Return the operator's operations."""
-    return Operations(orders.current())
 
 
 @router.get("/login")
@@ -56,27 +64,10 @@ def logout(request: Request) -> Response:
 
 
 @router.get("", dependencies=OPERATORS)
-def overview(request: Request, operations: Annotated[Operations, Depends(operations)], order: str = "") -> Response:
-    """Show the number of orders in each state, the dead letters and, if requested, one order."""
-    now = operations.overview()
-    return render(
-        request,
-        "operator.html",
-        here="operator",
-        overview=now,
-        dead=operations.page(Where.DEAD, overview=now),
-        asked=order,
-        explained=operations.explain(order) if order else None,
-        products=shop.shelf(hidden=True),
-        max_attempts=orders.current().settings.max_attempts,
-    )
-
-
-@router.post("/retry", dependencies=OPERATORS)
-def retry(form: FormFields, operations: Annotated[Operations, Depends(operations)]) -> Response:
-    """Requeue a dead letter, due now."""
-    operations.retry([form["order"]])
-    return RedirectResponse("/operator", 303)
+def overview(request: Request) -> Response:
+    """Show the places on the shelf."""
+    products = shop.shelf(hidden=True)
+    return render(request, "operator.html", here="operator", products=products, expiry_url=EXPIRY_URL)
 
 
 @router.post("/places/{product_id}", dependencies=OPERATORS)

@@ -16,9 +16,9 @@ _templates = Jinja2Templates(directory=TEMPLATES)
 dress(_templates.env, framework="FastAPI", hold=lambda: orders.current().settings.timeout)
 
 
-def render(request: Request, template: str, **context: Any) -> Response:
+def render(request: Request, template: str, status_code: int = 200, **context: Any) -> Response:
     """Return a page."""
-    return _templates.TemplateResponse(request, template, context)
+    return _templates.TemplateResponse(request, template, context, status_code=status_code)
 
 
 async def _form(request: Request) -> dict[str, str]:

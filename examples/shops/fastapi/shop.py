@@ -60,6 +60,12 @@ def shelf(*, hidden: bool) -> Sequence[Product]:
         return session.scalars(sa.select(Product).where(Product.is_listed | hidden).order_by(Product.id)).all()
 
 
+def product(product_id: int) -> Product | None:
+    """Return a product."""
+    with transaction() as session:
+        return session.get(Product, product_id)
+
+
 def find(order_id: int, customer: str) -> Order | None:
     """Return an order if it belongs to the customer."""
     with transaction() as session:
@@ -67,10 +73,11 @@ def find(order_id: int, customer: str) -> Order | None:
 
 
 def orders_of(customer: str, status: str) -> tuple[Sequence[Order], dict[str, int]]:
-    """Return a customer's orders with one status, the latest first, and their number in each status."""
+    """Return a customer's orders with one status, or all, the latest first, and their number in each status."""
     own = Order.customer == customer
+    chosen = sa.select(Order).where(own, (Order.status == status) | (status == "all"))
     with transaction() as session:
-        found = session.scalars(sa.select(Order).where(own, Order.status == status).order_by(Order.id.desc())).all()
+        found = session.scalars(chosen.order_by(Order.id.desc())).all()
         counts = (
             session.execute(sa.select(Order.status, sa.func.count()).where(own).group_by(Order.status)).tuples().all()
         )

@@ -1,24 +1,41 @@
-"""The operators' page: the counts, one order explained, and dead letters to retry."""
+"""The staff's login and the places on the shelf, and behind the same login the operators' page of order-expiry."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import sqlalchemy as sa
-from flask import Blueprint, redirect, render_template, request, session
+from flask import Blueprint, Flask, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from examples.shops.flask.models import Product, db, expiry
-from orders.operate.operations import Operations, Where
+from orders.operate import web
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 P = ParamSpec("P")
 
 pages = Blueprint("operators", __name__, url_prefix="/operator")
 
 NAME, PASSWORD = "operator", "operator"
+
+EXPIRY_URL = "/expiry"
+
+
+def mount(app: Flask) -> None:
+    """Put the operators' page of order-expiry below `EXPIRY_URL`, for those who are logged in here."""
+
+    def operator(environ: WSGIEnvironment) -> str | None:
+        session = app.session_interface.open_session(app, app.request_class(environ))
+        return NAME if session and session.get("is_operator") else None
+
+    page = web.wsgi(expiry=lambda: expiry.current(app), user=operator, login_url="/operator/login")
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {EXPIRY_URL: page})  # type: ignore[method-assign]  # as Flask says
 
 
 def only_operators(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
@@ -29,11 +46,6 @@ def only_operators(view: Callable[P, ResponseReturnValue]) -> Callable[P, Respon
         return view(*args, **kwargs) if session.get("is_operator") else redirect("/operator/login", 303)
 
     return guarded
-
-
-def operations() -> Operations:
-    """Return the operator's operations."""
-    return Operations(expiry.current())
 
 
 @pages.get("/login")
@@ -62,26 +74,9 @@ def logout() -> ResponseReturnValue:
 @pages.get("")
 @only_operators
 def overview() -> str:
-    """Show the number of orders in each state, the dead letters and, if requested, one order."""
-    now, asked = operations().overview(), request.args.get("order", "")
-    return render_template(
-        "operator.html",
-        here="operator",
-        overview=now,
-        dead=operations().page(Where.DEAD, overview=now),
-        asked=asked,
-        explained=operations().explain(asked) if asked else None,
-        products=db.session.scalars(sa.select(Product).order_by(Product.id)).all(),
-        max_attempts=expiry.current().settings.max_attempts,
-    )
-
-
-@pages.post("/retry")
-@only_operators
-def retry() -> ResponseReturnValue:
-    """Requeue a dead letter, due now."""
-    operations().retry([request.form["order"]])
-    return redirect("/operator", 303)
+    """Show the places on the shelf."""
+    products = db.session.scalars(sa.select(Product).order_by(Product.id)).all()
+    return render_template("operator.html", here="operator", products=products, expiry_url=EXPIRY_URL)
 
 
 @pages.post("/places/<int:product_id>")

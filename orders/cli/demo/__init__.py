@@ -55,7 +55,7 @@ def demo(
             "ORDERS_EVENTS_INTERVAL": str(min(sweep_interval, 1.0)),
         }
         settings = Settings.of({name.removeprefix("ORDERS_"): value for name, value in environment.items()})
-        environment |= {"ORDERS_HOOKS": "orders.cli.demo.hooks", GATEWAY_URL: gateway.url}  # for the workers
+        environment |= {"ORDERS_HOOKS": f"{__package__}.hooks", GATEWAY_URL: gateway.url}  # for the workers
         expiry = stack.enter_context(closing(OrderExpiry.connect(settings)))
         shop = stack.enter_context(closing(Shop(expiry, gateway, orders)))
         children = stack.enter_context(_celery(environment, folder, workers))

@@ -34,7 +34,7 @@ _TAKE = sa.text("UPDATE stock SET units = units - 1")
 _UNITS = sa.text("SELECT units FROM stock")
 _EVENTS = sa.text(
     "SELECT count(*) AS written, count(event_id) AS delivered, count(DISTINCT event_id) AS heard"
-    " FROM order_events LEFT JOIN heard ON event_id = id"
+    " FROM order_events LEFT JOIN heard ON event_id = id WHERE id > 0"
 )
 _COUNT = sa.text("SELECT status, count(*) AS number FROM orders GROUP BY status")
 _CHANGES = sa.text(

@@ -1,4 +1,7 @@
-"""The output of the demo: a live table on a terminal or a line every two seconds elsewhere, and the summary."""
+"""The output of the demo: a live table on a terminal or a line every two seconds elsewhere, and the summary.
+
+Warnings on standard error would tear the live table. While it is shown, they go into a file, and the table counts them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+
+from orders.cli.demo.warning_file import WarningFile
 
 if TYPE_CHECKING:
     from orders.cli.demo.shop import Shop, Summary
@@ -42,6 +48,7 @@ class View:
         )
         self._task = self._progress.add_task("", total=orders)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._warnings: WarningFile | None = None
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -50,6 +57,7 @@ class View:
     def __enter__(self) -> Self:
         self._began = time.monotonic()
         if self._live:
+            self._warnings = WarningFile()
             self._live.start()
         return self
 
@@ -58,6 +66,8 @@ class View:
     ) -> None:
         if self._live:
             self._live.stop()
+        if self._warnings:
+            self._warnings.stop()
 
     def refresh(self, shop: Shop) -> float:
         """Show the state of the shop if an update is due; return the seconds until the next update."""
@@ -70,14 +80,16 @@ class View:
     def _draw(self, counts: dict[str, int], elapsed: float) -> None:
         pending, paid, expired = (counts.get(state, 0) for state in ("pending", "paid", "expired"))
         numbers = {"placed": pending + paid + expired, "pending": pending, "paid": paid, "expired": expired}
-        if self._live is None:
+        if self._live is None or self._warnings is None:
             counts_text = "".join(f"  {name} {number:>4}" for name, number in numbers.items())
             self._console.print(f"{elapsed:5.1f} s{counts_text}")
             return
+        numbers["warnings"] = self._warnings.number
         table = Table(*numbers)
         table.add_row(*map(str, numbers.values()))
+        where = [Text(f"warnings are in {self._warnings.baseFilename}")] if self._warnings.number else []
         self._progress.update(self._task, completed=paid + expired)
-        self._live.update(Group(table, self._progress), refresh=True)
+        self._live.update(Group(table, *where, self._progress), refresh=True)
 
     def show(self, summary: Summary) -> None:
         """Print the summary."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 
-from orders.contrib.django import links
+from orders.contrib.django.history import PointsPage, serve
 from orders.contrib.django.pages import ListPage, OrderPage
 from orders.contrib.django.permissions import Schedule
+from orders.operate import links
 
 if TYPE_CHECKING:
     ScheduleModelAdmin = admin.ModelAdmin[Schedule]
@@ -28,6 +30,19 @@ class ScheduleAdmin(ScheduleModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list, or run the action that was chosen in it."""
         return cast("HttpResponse", ListPage.as_view(site_admin=self)(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the points and the files of the plots to the pages of the admin."""
+        view = self.admin_site.admin_view
+        ours = [
+            path(
+                "history/<str:span>.json",
+                view(PointsPage.as_view(site_admin=self)),
+                name="order_expiry_schedule_points",
+            ),
+            path("files/<str:name>", view(serve, cacheable=True), name="order_expiry_schedule_file"),
+        ]
+        return [*ours, *super().get_urls()]
 
     def change_view(
         self,

@@ -18,7 +18,7 @@ class OrderExpiryConfig(AppConfig):
     It does not connect to Redis or to the database, so that every ``manage.py`` command starts without them.
     """
 
-    name = "orders.contrib.django"
+    name = __package__
     label = "order_expiry"
     verbose_name = "Order expiry"
     default_auto_field = "django.db.models.BigAutoField"
@@ -41,7 +41,7 @@ class OrderExpiryConfig(AppConfig):
             # Web servers run no system checks, and Celery ignores their results: fail here. `check` reports the error.
             if conf.subcommand() != "check":
                 raise
-        setting_changed.connect(_follow, dispatch_uid="orders.contrib.django")
+        setting_changed.connect(_follow, dispatch_uid=__package__)
 
 
 def _follow(*, setting: str, **_: Any) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import NullPool
 
 from orders.errors import ConfigError
+from orders.store import READ_COMMITTED
 
 IDLE = 1.0
 """A connection that was idle for more seconds than this is tested before we begin a transaction on it."""
@@ -137,8 +138,13 @@ def atomic(alias: str) -> Iterator[None]:
     """
     connection = connections[alias]
     with ExitStack() as stack:
+        is_ours = not is_joined(alias)
         with _locking_early(connection):
             stack.enter_context(transaction.atomic(using=alias))
+        if is_ours and connection.vendor != "sqlite":
+            with connection.cursor() as cursor:
+                # For this transaction only, whatever the default of the database or of DATABASES is.
+                cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {READ_COMMITTED}")
         yield
         if connection.needs_rollback:
             raise transaction.TransactionManagementError(

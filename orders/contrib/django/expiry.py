@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from orders import process
 from orders.contrib.django import conf
+from orders.contrib.django.condition import to_expression
 from orders.contrib.django.store import DjangoStore
 from orders.contrib.django.transactions import AtOnce
 from orders.expiry import OrderExpiry
@@ -37,5 +40,11 @@ def connect() -> DjangoExpiry:
     """
     configuration, hooks = conf.read(), process.process_hooks()
     settings, key = configuration.settings, configuration.model._meta.pk
-    store = DjangoStore(settings, lambda: configuration.alias, hooks=hooks, to_python=key.to_python)
+    store = DjangoStore(
+        settings,
+        lambda: configuration.alias,
+        hooks=hooks,
+        to_python=key.to_python,
+        to_expression=partial(to_expression, configuration.model, lambda: configuration.alias),
+    )
     return DjangoExpiry(settings, connect_schedule(settings), store, hooks=hooks)

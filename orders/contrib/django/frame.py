@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,12 +17,20 @@ from django.urls import reverse
 from django.views.generic import View
 
 from orders import process
-from orders.contrib.django import links
 from orders.contrib.django.permissions import Schedule
-from orders.operate import Operations
+from orders.errors import InvalidDeadline, InvalidOrderId
+from orders.operate import Operations, links
 
 if TYPE_CHECKING:
     from orders.contrib.django.expiry import DjangoExpiry
+
+
+LIVE = "X-Orders-Live"
+"""The header of a request by ``live.js``, for what is inside the frame of the admin site. It shows no messages, so that
+they wait for somebody."""
+
+MINUTES = range(1, 366 * 24 * 60)
+"""By how many minutes an operator may extend an order, or pause the schedule."""
 
 
 class OperatorPage(View):
@@ -46,7 +55,10 @@ class OperatorPage(View):
         """Return a page in the frame of the admin site."""
         ours, request = self.site_admin, self.request
         request.current_app = ours.admin_site.name
+        is_live = LIVE in request.headers
         frame = {
+            "frame": f"order_expiry/{'live' if is_live else 'frame'}.html",
+            "is_live": is_live,
             **ours.admin_site.each_context(request),
             "title": title,
             "opts": ours.opts,
@@ -77,15 +89,46 @@ class OperatorPage(View):
         message = f"{removed} of {_count(order_ids)} removed from the schedule. Their rows did not change."
         messages.success(self.request, message)
 
+    def extend(self, order_ids: Sequence[str], minutes: str) -> None:
+        """Give pending orders more time, log each, and show a message."""
+        number = self.minutes(minutes)
+        if number is None:
+            return
+        extended: list[str] = []
+        left: list[str] = []
+        for order_id in order_ids:
+            try:
+                deadline = self.operations.extend(order_id, timedelta(minutes=number))
+            except (InvalidOrderId, InvalidDeadline) as error:  # no reason to leave out the others
+                messages.error(self.request, f"That failed: {error}")
+                continue
+            (extended if deadline else left).append(order_id)
+            if deadline:
+                self.log([order_id], f"Extended by {minutes} minutes, to {deadline:%Y-%m-%d %H:%M:%S} UTC.")
+        if extended:
+            messages.success(self.request, f"{_count(extended)} extended by {minutes} minutes.")
+        if left:
+            messages.warning(self.request, f"Not extended, because not pending: {_names(left)}.")
+
+    def minutes(self, text: str) -> int | None:
+        """Return the minutes that an operator has typed; None, with a message, if it is not such a number."""
+        if text.isdecimal() and len(text) <= 9 and int(text) in MINUTES:
+            return int(text)
+        message = f"Nothing was done: minutes must be a whole number from {MINUTES[0]} to {MINUTES[-1]:,}."
+        messages.error(self.request, message)
+        return None
+
     def log(self, order_ids: Sequence[str], message: str) -> None:
         """Add an entry to the admin site's log for each order."""
         for order_id in order_ids:
             self.site_admin.log_change(self.request, Schedule.of(order_id), message)
 
-    def confirm_removal(self, order_ids: Sequence[str], back: str) -> TemplateResponse:
-        """Return the page that asks for confirmation."""
+    def confirm(self, action: str, order_ids: Sequence[str], back: str) -> TemplateResponse:
+        """Return the page that asks for confirmation of "remove" or "extend"."""
         chosen = [{"key": links.encode(order_id), "shown": links.show(order_id)} for order_id in order_ids]
-        return self.render("remove", "Are you sure?", chosen=chosen, back=back)
+        return self.render(
+            action, "Are you sure?", chosen=chosen, number=_count(order_ids), most=MINUTES[-1], back=back
+        )
 
 
 @cache

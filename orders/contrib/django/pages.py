@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
@@ -11,20 +11,19 @@ from django.contrib.admin.utils import unquote
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import urlencode
+from django.utils.timezone import get_current_timezone
 
 from orders import process
-from orders.contrib.django import links
-from orders.contrib.django.frame import OperatorPage
-from orders.contrib.django.permissions import Schedule
-from orders.contrib.django.timeline import timeline
-from orders.errors import OrdersError
-from orders.operate import Item, Overview, Page, Where
+from orders.contrib.django.frame import LIVE, MINUTES, OperatorPage
+from orders.contrib.django.history import pictures, urls_of_files
+from orders.contrib.django.permissions import WHOLE, Schedule
+from orders.errors import OrdersError, StoreError
+from orders.expiry import timeline
+from orders.operate import Item, Overview, Page, Where, links
+from orders.store import Pause
 
 SIZE = 50
 """Orders on a page."""
-
-MINUTES = range(1, 366 * 24 * 60)
-"""By how many minutes an operator may extend an order."""
 
 HINTS = {
     Where.PENDING: "They are not due yet.",
@@ -51,19 +50,24 @@ class ListPage(OperatorPage):
             )
         except OrdersError as error:
             return self.render("list", "Order expiry", status=503, problem=str(error), where=where)
-        return self.render("list", "Order expiry", **self._shown(where, overview, page))
+        shown = self._shown(where, overview, page)
+        if LIVE not in request.headers:
+            shown |= {"files": urls_of_files(self.site_admin), "plots": self._plots()}
+        return self.render("list", "Order expiry", **shown)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Run the chosen action on the selected orders."""
         where, action = self._where(), request.POST.get("action", "")
         back = f"{self.url('changelist')}?{urlencode({'where': where})}"
+        if action in {"pause", "resume"}:
+            return self._stop_or_go_on(action, back)
         decoded = map(links.decode, request.POST.getlist("_selected_action"))
         order_ids = [order_id for order_id in decoded if order_id is not None]
         everything = request.POST.get("select_across") == "1" and where is Where.DEAD
         if not order_ids:
             messages.warning(request, "Nothing was done: select the orders first.")
-        elif action == "remove" and not request.POST.get("post"):
-            return self.confirm_removal(order_ids, back)
+        elif action in {"remove", "extend"} and not request.POST.get("post"):
+            return self.confirm(action, order_ids, back)
         else:
             self._act(action, order_ids, everything=everything)
         return HttpResponseRedirect(back)
@@ -76,6 +80,8 @@ class ListPage(OperatorPage):
                 self.retry(order_ids)
             elif action == "remove":
                 self.remove(order_ids)
+            elif action == "extend":
+                self.extend(order_ids, self.request.POST.get("minutes", ""))
             else:
                 messages.warning(self.request, "Nothing was done: choose an action first.")
         except OrdersError as error:
@@ -87,13 +93,49 @@ class ListPage(OperatorPage):
         self.site_admin.log_change(self.request, every, f"Requeued all {requeued} dead letters.")
         messages.success(self.request, f"{requeued} orders requeued, due now.")
 
+    def _stop_or_go_on(self, action: str, back: str) -> HttpResponse:
+        """Pause the schedule or end the pause, if the operator has confirmed it."""
+        request = self.request
+        if not request.POST.get("post"):
+            most = MINUTES[-1]
+            return self.render("pause", "Are you sure?", action=action, back=back, most=most, pause=self._pause())
+        minutes, reason = request.POST.get("minutes", "").strip(), request.POST.get("reason", "").strip()
+        try:
+            if action == "resume":
+                ended = self.operations.resume(extend=bool(request.POST.get("extend")))
+                done = f"Resumed. It was {ended}." if ended else "The schedule was not paused."
+            elif minutes and self.minutes(minutes) is None:
+                return HttpResponseRedirect(back)
+            else:
+                seconds = float(minutes) * 60 if minutes else None
+                begun = self.operations.pause(seconds, reason=reason[:255] or None, by=request.user.get_username())
+                done = f"The schedule is {begun}."
+        except OrdersError as error:
+            messages.error(request, f"That failed: {error}")
+        else:
+            self.site_admin.log_change(request, Schedule(key=WHOLE), done)
+            messages.success(request, done)
+        return HttpResponseRedirect(back)
+
+    def _pause(self) -> Pause | None:
+        """Return the pause; None if the schedule is not paused, or the database cannot tell."""
+        with suppress(StoreError):
+            return self.operations.paused()
+        return None
+
+    def _plots(self) -> Sequence[Mapping[str, Any]]:
+        """Return the plots; none if this user of Redis may not read the history."""
+        with suppress(OrdersError):
+            return pictures(self.operations)
+        return ()
+
     def _where(self) -> Where:
         try:
             return Where(self.request.GET.get("where", Where.PENDING))
         except ValueError:
             return Where.PENDING
 
-    def _shown(self, where: Where, overview: Overview, page: Page) -> Mapping[str, Any]:
+    def _shown(self, where: Where, overview: Overview, page: Page) -> dict[str, Any]:
         paginator = Paginator(range(page.reachable), SIZE)
         interval = process.current().settings.sweep_interval
         return {
@@ -108,6 +150,7 @@ class ListPage(OperatorPage):
             "is_swept": overview.swept_ago is not None and overview.swept_ago <= 3 * interval,
             "interval": interval,
             "now": overview.now,
+            "pause": self._pause() or ("paused" if overview.is_paused else None),
             "page": page,
             "rows": [self._row(item) for item in page.items],
             "page_range": list(paginator.get_elided_page_range(page.number)),
@@ -128,7 +171,6 @@ class OrderPage(OperatorPage):
         order_id = self._order_id(object_id)
         shown = links.show(order_id)
         try:
-            now = self.operations.now()
             known = self.operations.explain(order_id)
         except OrdersError as error:
             return self.render("order", f"Order {shown}", status=503, problem=str(error), shown=shown)
@@ -138,8 +180,8 @@ class OrderPage(OperatorPage):
             shown=shown,
             history=self.url("history", order_id),
             known=known,
-            now=now,
-            steps=timeline(known, now),
+            now=known.now,
+            steps=timeline(known, get_current_timezone()),
             is_extendable=known.state == process.current().settings.pending,
             is_known=bool(known.scheduled or known.dead_letter),
         )
@@ -149,29 +191,17 @@ class OrderPage(OperatorPage):
         order_id = self._order_id(object_id)
         action = request.POST.get("action")
         if action == "remove" and not request.POST.get("post"):
-            return self.confirm_removal([order_id], self.url("change", order_id))
+            return self.confirm(action, [order_id], self.url("change", order_id))
         try:
             if action == "retry":
                 self.retry([order_id])
             elif action == "remove":
                 self.remove([order_id])
             elif action == "extend":
-                self._extend(order_id, request.POST.get("minutes", ""))
+                self.extend([order_id], request.POST.get("minutes", ""))
         except OrdersError as error:
             messages.error(request, f"That failed: {error}")
         return HttpResponseRedirect(self.url("change", order_id))
-
-    def _extend(self, order_id: str, minutes: str) -> None:
-        if not minutes.isdecimal() or len(minutes) > 9 or int(minutes) not in MINUTES:
-            message = f"Nothing was done: minutes must be a whole number from {MINUTES.start} to {MINUTES.stop - 1:,}."
-            messages.error(self.request, message)
-            return
-        deadline = self.operations.extend(order_id, timedelta(minutes=int(minutes)))
-        if deadline is None:
-            messages.warning(self.request, "Nothing was done: the order is not pending.")
-            return
-        self.log([order_id], f"Extended by {minutes} minutes, to {deadline:%Y-%m-%d %H:%M:%S} UTC.")
-        messages.success(self.request, f"Extended by {minutes} minutes.")
 
     def _order_id(self, object_id: str) -> str:
         order_id = links.decode(unquote(object_id))

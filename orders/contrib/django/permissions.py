@@ -6,14 +6,20 @@ from typing import Self
 
 from django.db import models
 
-from orders.contrib.django import links
+from orders.operate import links
+
+WHOLE = links.encode("")
+"""The key of the whole schedule."""
 
 
 class Schedule(models.Model):
     """An order in the schedule. It has no table: it gives the admin site permissions, and names in its log."""
 
     key: models.CharField[str, str] = models.CharField(primary_key=True, max_length=1024)
-    """The order's id, encoded by `orders.contrib.django.links`; None for all dead letters together."""
+    """The order's id, encoded by `orders.operate.links`; None for all dead letters together.
+
+    The encoded empty id, which no order has, is for the whole schedule.
+    """
 
     class Meta:
         app_label = "order_expiry"
@@ -23,6 +29,8 @@ class Schedule(models.Model):
         verbose_name_plural = "schedule"
 
     def __str__(self) -> str:
+        if self.key == WHOLE:
+            return "the whole schedule"
         return links.show(self.order_id) if self.key else "all dead letters"
 
     @classmethod

@@ -27,5 +27,5 @@ def start() -> None:
         if f"{name}.".startswith(f"{error.name}."):
             raise ConfigError(
                 f"{ENVIRONMENT_VARIABLE} is {name!r}: it must be a settings module, as in `manage.py`; {error}"
-            ) from error
+            ) from None
         raise

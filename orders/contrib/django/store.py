@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orders.clock import Clock
 from orders.contrib.django.transactions import DjangoTransactions
 from orders.hooks import Hooks
-from orders.store import SqlStore
+from orders.store import SqlStore, ToExpression, of_hook
 
 if TYPE_CHECKING:
     from orders.config import Settings
@@ -24,6 +24,7 @@ class DjangoStore(SqlStore):
         alias: returns the alias of the database to use now.
         hooks: the shop's hooks, which run in the same transaction.
         to_python: converts an id from the column's type to the model's, for the hooks.
+        to_expression: calls ``@orders.condition``, and converts what it returns to an expression on our table.
         clock: decides what is due; see `SqlStore`.
     """
 
@@ -34,10 +35,16 @@ class DjangoStore(SqlStore):
         *,
         hooks: Hooks | None = None,
         to_python: Callable[[Any], Any] = lambda key: key,
+        to_expression: ToExpression = of_hook,
         clock: Clock | None = None,
     ) -> None:
         super().__init__(
-            settings, hooks=hooks, transactions=DjangoTransactions(alias), to_python=to_python, clock=clock
+            settings,
+            hooks=hooks,
+            transactions=DjangoTransactions(alias),
+            to_python=to_python,
+            to_expression=to_expression,
+            clock=clock,
         )
         self._find_alias = alias
 

@@ -15,7 +15,7 @@ from sqlalchemy import exc
 from orders.contrib.django import bridge
 from orders.errors import SchemaError
 from orders.hooks import HookT
-from orders.store import Joined, judge
+from orders.store import Joined, judge, unsent
 
 
 class DjangoTransactions:
@@ -169,6 +169,8 @@ def translated(alias: str) -> Iterator[None]:
     except exc.DBAPIError as error:
         about_data = isinstance(error, exc.DataError | exc.IntegrityError)
         raise judge(error.orig, _called(alias), is_about_data=about_data) from error
+    except (exc.CompileError, exc.StatementError) as error:
+        raise unsent(error) from error
     except Error as error:  # from BEGIN or COMMIT, or from a hook
         about_data = isinstance(error, DataError | IntegrityError)
         raise judge(error.__cause__ or error, _called(alias), is_about_data=about_data) from error

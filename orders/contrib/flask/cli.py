@@ -55,13 +55,15 @@ def commands(name: str, state: Callable[[], AppState]) -> AppGroup:
     @group.command(INIT_DB)
     @click.option("--id-type", type=click.Choice(get_args(IdType)), default="text", help="The type of order ids.")
     def init_db(id_type: IdType) -> None:
-        """Create the missing tables: the table of events and, in an app without a model, the default orders table."""
+        """Create the missing tables: the tables of events and, in an app without a model, the default orders table."""
         app = state()
         settings = app.expiry.settings
         try:
             if app.database is None or app.database.model is None:
                 _report(settings.table, is_new=app.store.create_table(id_type))
+            is_new = app.store.create_webhooks()
             _report(settings.events_table, is_new=app.store.create_outbox())
+            _report(f"{settings.events_table}_webhooks", is_new=is_new)
         except OrdersError as error:
             raise click.ClickException(str(error)) from error
 

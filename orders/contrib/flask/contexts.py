@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
@@ -29,6 +30,7 @@ def share(shop: Hooks, app_hooks: Hooks, app: Flask) -> None:
     app_hooks.event_hooks[:] = map(in_context, shop.event_hooks)
     app_hooks.guard_hook = in_context(shop.guard_hook)
     app_hooks.rule = in_context(shop.rule)
+    app_hooks.condition_hook = in_context(shop.condition_hook)
 
 
 @contextmanager
@@ -61,6 +63,7 @@ class _InContext:
     """A hook without a session. It runs in the active context if that is this app's, otherwise in a new one."""
 
     def __init__(self, function: Callable[..., Any], app: Flask) -> None:
+        update_wrapper(self, function)  # its name, for messages
         self._function = function
         self._app = app
 

@@ -14,10 +14,18 @@ from orders.contrib.flask import contexts
 from orders.contrib.flask.cli import commands
 from orders.contrib.flask.state import AppState
 from orders.errors import ConfigError
-from orders.expiry import Explanation, OrderExpiry
-from orders.hooks import DeadlineRuleT, EventHookT, ExpireHookT, GuardHookT, Hooks, LatePaymentHookT
+from orders.expiry import Explanation, OrderExpiry, current_pause, pause_schedule, resume_schedule
+from orders.hooks import (
+    ConditionHookT,
+    DeadlineRuleT,
+    EventHookT,
+    ExpireHookT,
+    GuardHookT,
+    Hooks,
+    LatePaymentHookT,
+)
 from orders.ids import OrderId
-from orders.store import Joined, Payment, State
+from orders.store import Joined, Pause, Payment, State
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
@@ -31,9 +39,10 @@ NAME: Final = "orders"
 class Orders:
     """Closes the unpaid orders of a Flask app at their deadlines.
 
-    With Flask-SQLAlchemy, calls use the transaction of ``db.session``: `pay` and `extend` run in it; `enqueue` and
-    `remove` change the schedule after its commit, or at once if there is nothing to commit. If Redis is down then, the
-    request still succeeds: the failure is logged and counted, and the task ``orders.reconcile`` corrects the schedule.
+    With Flask-SQLAlchemy, calls use the transaction of ``db.session``: `pay`, `extend`, `hold` and `cancel` run in it;
+    `enqueue` and `remove` change the schedule after its commit, or at once if there is nothing to commit. If Redis is
+    down then, the request still succeeds: the failure is logged and counted, and the task ``orders.reconcile`` corrects
+    the schedule.
 
     Args:
         app: the app to serve, as with `init_app`.
@@ -125,7 +134,7 @@ class Orders:
         context: Mapping[str, Any] | None = None,
         session: Joined | None = None,
     ) -> datetime:
-        """Schedule an order's expiry after the commit of ``db.session``; see `orders.enqueue`.
+        """Schedule an order's expiry after the commit of ``db.session``; return the deadline. See `orders.enqueue`.
 
         Args:
             order_id: the order's id. A new order has one after ``db.session.flush()``.
@@ -133,9 +142,6 @@ class Orders:
             timeout: instead of *expires_at*, seconds or a timedelta from now.
             context: for the shop's deadline rule.
             session: wait for the commit of this session or connection instead.
-
-        Returns:
-            The deadline, in UTC.
 
         Raises:
             InvalidOrderId: the id is not valid.
@@ -166,11 +172,24 @@ class Orders:
     ) -> bool:
         """Change the deadline of a pending order, in the transaction of ``db.session``; see `orders.extend`."""
         state, session = self._joining(session)
-        extended = state.expiry.extend(
-            order_id, expires_at=expires_at, timeout=timeout, context=context, session=session
-        )
+        extend = state.expiry.extend
+        extended = extend(order_id, expires_at=expires_at, timeout=timeout, context=context, session=session)
         state.refresh(session)
         return extended
+
+    def hold(self, order_id: OrderId, seconds: float | timedelta, *, session: Joined | None = None) -> bool:
+        """Keep a pending order from expiring, in the transaction of ``db.session``; see `orders.hold`."""
+        state, session = self._joining(session)
+        held = state.expiry.hold(order_id, seconds, session=session)
+        state.refresh(session)
+        return held
+
+    def cancel(self, order_id: OrderId, *, reason: str = "cancelled", session: Joined | None = None) -> bool:
+        """Cancel an order if it is pending, in the transaction of ``db.session``; see `orders.cancel`."""
+        state, session = self._joining(session)
+        cancelled = state.expiry.cancel(order_id, reason=reason, session=session)
+        state.refresh(session)
+        return cancelled
 
     def pay(self, order_id: OrderId, *, reference: str | None = None, session: Joined | None = None) -> Payment:
         """Mark an order as paid if it is pending, in the transaction of ``db.session``; see `orders.pay`.
@@ -193,6 +212,25 @@ class Orders:
         """Return everything that is known about an order, and what happens to it next; see `orders.explain`."""
         return self.current().explain(order_id)
 
+    def pause(
+        self,
+        seconds: float | timedelta | None = None,
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> Pause:
+        """Let nothing expire for some time, in its own transaction; see `orders.pause`."""
+        return pause_schedule(self.current(), seconds, until=until, reason=reason, by=by)
+
+    def resume(self, *, extend: bool = False) -> Pause | None:
+        """End the pause, in its own transactions; see `orders.resume`."""
+        return resume_schedule(self.current(), extend=extend)
+
+    def paused(self) -> Pause | None:
+        """Return the pause; see `orders.paused`."""
+        return current_pause(self.current())
+
     def on_expire(self, function: ExpireHookT) -> ExpireHookT:
         """Register a hook that runs in the transaction that expires orders; see `orders.on_expire`."""
         return self._registered(self._hooks.on_expire(function))
@@ -212,6 +250,10 @@ class Orders:
     def deadline_rule(self, function: DeadlineRuleT) -> DeadlineRuleT:
         """Register the rule for deadlines of orders without an explicit one; see `orders.deadline_rule`."""
         return self._registered(self._hooks.deadline_rule(function))
+
+    def condition(self, function: ConditionHookT) -> ConditionHookT:
+        """Register the condition under which a pending order may expire; see `orders.condition`."""
+        return self._registered(self._hooks.condition(function))
 
     def _registered(self, function: HookT) -> HookT:
         for app in self._apps:
@@ -252,8 +294,7 @@ def state_of(app: Flask | None = None) -> AppState:
     """
     if app is None and not current_app:
         raise RuntimeError("no Flask app is active: do this in a request, or inside `with app.app_context():`")
-    extensions = (app or current_app).extensions
-    if NAME not in extensions:
+    state: AppState | None = (app or current_app).extensions.get(NAME)
+    if state is None:
         raise RuntimeError("the Flask app has no Orders extension: call init_app(app) when you create the app")
-    state: AppState = extensions[NAME]
     return state

@@ -32,7 +32,7 @@ def start() -> None:
         raise ConfigError(
             f"{VARIABLE} is {name!r}: it must be a name for `flask --app`, such as shop or shop:create_app. "
             f"{error.message}"
-        ) from error
+        ) from None
     if NAME not in app.extensions:
         raise ConfigError(f"{VARIABLE} is {name!r}, but that app has no Orders extension: call init_app(app)")
     state_of(app).provide()

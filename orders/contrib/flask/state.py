@@ -16,7 +16,7 @@ from orders.errors import ConfigError
 from orders.expiry import OrderExpiry
 from orders.hooks import Hooks
 from orders.schedule import connect_schedule
-from orders.store import MYSQL, Joined, SqlStore
+from orders.store import MYSQL, READ_COMMITTED, Joined, SqlStore
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
@@ -57,9 +57,13 @@ class Database:
     def for_workers(self) -> sa.Engine | None:
         """The engine for our own transactions; None if they need a separate engine.
 
-        On MySQL they do: they need a certain isolation level and time zone, which the shop's pages may not want.
+        They need a certain isolation level, which the shop's pages may not want. On PostgreSQL each transaction can
+        have its own. MySQL's sessions have it, and a time zone.
         """
-        return None if self.engine.dialect.name in MYSQL else self.engine
+        if self.engine.dialect.name in MYSQL:
+            return None
+        is_postgresql = self.engine.dialect.name == "postgresql"
+        return self.engine.execution_options(isolation_level=READ_COMMITTED) if is_postgresql else self.engine
 
     def to_python(self, key: Any) -> Any:
         """Convert an id to the model's type. On SQLite and MySQL the column holds UUIDs as text."""
@@ -92,6 +96,7 @@ class AppState:
         Raises:
             ConfigError: the configuration is invalid.
         """
+        process.warn_of_misspelt_settings()
         database = Database.of(app, db, model)
         config = settings.read(app.config, engine=database.engine if database else None, model=model)
         hooks = Hooks()

@@ -7,6 +7,32 @@ package `tasks` and are loaded through the entry point ``order_expiry.checks``.
 from __future__ import annotations
 
 from orders.operate.doctor.examination import Examination, examine
-from orders.operate.doctor.findings import Check, Finding, Patient, Severity, error, ok, unknown, warning
+from orders.operate.doctor.findings import (
+    BROKER,
+    REDIS,
+    Check,
+    Finding,
+    Patient,
+    Severity,
+    Unreachable,
+    error,
+    ok,
+    unknown,
+    warning,
+)
 
-__all__ = ["Check", "Examination", "Finding", "Patient", "Severity", "error", "examine", "ok", "unknown", "warning"]
+__all__ = [
+    "BROKER",
+    "REDIS",
+    "Check",
+    "Examination",
+    "Finding",
+    "Patient",
+    "Severity",
+    "Unreachable",
+    "error",
+    "examine",
+    "ok",
+    "unknown",
+    "warning",
+]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from orders.config import misspelt, strangers
 from orders.expiry import PAGE
-from orders.operate.doctor.findings import Check, Finding, Patient, error, ok, warning
-from orders.operate.operations import Operations, Where
+from orders.operate.doctor.findings import Check, Finding, Patient, error, ok, unknown, warning
+from orders.operate.lists import Where
+from orders.operate.operations import Operations
+from orders.operate.wording import counted
 from orders.store import Outcome
 
 MISSED = 3
@@ -39,14 +43,43 @@ def check_sweeps(patient: Patient) -> Iterator[Finding]:
         yield ok("schedule.sweeps", f"the last sweep was {ago:.1f} s ago")
 
 
+def check_beat(patient: Patient) -> Iterator[Finding]:
+    """Check that beat sends the tasks, and no worker in its place."""
+    rescued = patient.expiry.schedule.rescued()
+    if rescued:
+        found = f"beat does not send {', '.join(rescued)}: a worker sent the last one in its place"
+        advice = "Start beat, and a worker for the queue of each task. Until then, each runs a third as often."
+        yield error("schedule.beat", found, advice)
+    else:
+        yield ok("schedule.beat", "no worker sends tasks in place of beat")
+
+
+def check_owner(patient: Patient) -> Iterator[Finding]:
+    """Check that the schedule belongs to the database of this process."""
+    ownership = patient.expiry.ownership
+    owner = ownership.owner()
+    if ownership.mine is None:
+        advice = "Create it with `orders init-db`. It holds the identity of the database."
+        yield unknown("schedule.owner", "without an events table, the database has no identity", advice)
+    elif owner == ownership.mine:
+        yield ok("schedule.owner", f"the schedule belongs to the {owner}")
+    else:
+        advice = (
+            "Give each deployment an ORDERS_KEY or a Redis of its own. If this is the same shop with another database, "
+            "run `orders adopt`."
+        )
+        found = f"the schedule belongs to the {owner}, and the orders of this process are in the {ownership.mine}"
+        yield error("schedule.owner", found, advice)
+
+
 def check_overdue(patient: Patient) -> Iterator[Finding]:
     """Check how long the oldest due order has been waiting for a claim."""
     operations, settings = Operations(patient.expiry), patient.settings
     overview = operations.overview()
     first = next(iter(operations.page(Where.DUE, size=1, overview=overview).items), None)
     seconds = (overview.now - first.at).total_seconds() if first and first.at else 0.0
-    found = f"{overview.counts[Where.DUE]:,} orders are due and not claimed, the oldest for {seconds:,.1f} s"
-    if seconds > MISSED * settings.sweep_interval:
+    found = f"{counted(overview.counts[Where.DUE], 'order')} due and not claimed, the oldest for {seconds:,.1f} s"
+    if seconds > MISSED * settings.sweep_interval and not overview.is_paused:  # see schedule.pause
         advice = (
             "Workers are behind, or no sweeps run. Check schedule.sweeps and the queues, and start more workers. "
             f"A sweep sends no more than ORDERS_MAX_BACKLOG ({settings.max_backlog:,}) messages ahead of them."
@@ -75,7 +108,7 @@ def check_coverage(patient: Patient) -> Iterator[Finding]:
     expiry, minutes = patient.expiry, 2
     rows = expiry.store.pending(overdue=60.0 * minutes, after=None, limit=PAGE)
     lacking = expiry.schedule.uncovered([row.order_id for row in rows])
-    found = f"{len(lacking):,} of {len(rows):,} rows that are pending and {minutes} minutes overdue are not scheduled"
+    found = f"{len(lacking):,} of {counted(len(rows), 'row')}, pending and {minutes} minutes overdue, not scheduled"
     if lacking:
         advice = (
             "Reconcile should have scheduled them. Does beat send orders.reconcile? Run it now: `orders reconcile`."
@@ -93,7 +126,8 @@ def check_drift(patient: Patient) -> Iterator[Finding]:
     outcomes = Counter(verdict.outcome for verdict in expiry.store.look(sample).values()) if sample else Counter()
     gone = sum(outcomes[outcome] for outcome in GONE)
     counts = ", ".join(f"{outcome.value} {outcomes[outcome]:,}" for outcome in outcomes)
-    found = f"of {len(sample):,} scheduled ids, {gone:,} have no pending row ({counts or 'the schedule is empty'})"
+    counts = counts or "the schedule is empty"
+    found = f"of {counted(len(sample), 'scheduled id')}, {gone:,} without a pending row ({counts})"
     if gone > STALE * len(sample):
         advice = (
             "Harmless: at their deadlines, workers settle them, or bury them if they have no row. Does the application "
@@ -110,7 +144,7 @@ def check_pace(patient: Patient) -> Iterator[Finding]:
     before, started_at = _done(patient), time.monotonic()
     leased = Operations(patient.expiry).overview().counts[Where.LEASED]
     if leased < PAGE:
-        yield ok("schedule.pace", f"{leased:,} orders are leased")
+        yield ok("schedule.pace", f"{counted(leased, 'order')} leased")
         return
     time.sleep(1.0)  # to measure a rate
     rate = (_done(patient) - before) / (time.monotonic() - started_at)
@@ -147,6 +181,19 @@ def check_settings(patient: Patient) -> Iterator[Finding]:
         )
 
 
+def check_names(_: Patient) -> Iterator[Finding]:
+    """Check the environment of this process for misspelt settings."""
+    wrong, others = misspelt(os.environ), strangers(os.environ)
+    if wrong:
+        meant = "; ".join(f"{name} is not a setting: did you mean {setting}?" for name, setting in wrong.items())
+        advice = "It is ignored. Correct the name in the environment of all processes, and restart them."
+        yield warning("settings.names", meant, advice)
+    elif others:
+        yield ok("settings.names", f"no setting is misspelt; not ours: {', '.join(others)}")
+    else:
+        yield ok("settings.names", "all ORDERS_* variables in the environment of this process are settings")
+
+
 def _done(patient: Patient) -> float:
     stats = patient.expiry.schedule.stats()
     return sum(stats.get(name, 0.0) for name in ("expired", "closed"))
@@ -159,10 +206,13 @@ def _for_shards(patient: Patient) -> str:
 
 CHECKS: Mapping[str, Check] = {
     "schedule.sweeps": check_sweeps,
+    "schedule.beat": check_beat,
+    "schedule.owner": check_owner,
     "schedule.overdue": check_overdue,
     "schedule.dead": check_dead,
     "schedule.coverage": check_coverage,
     "schedule.drift": check_drift,
     "schedule.pace": check_pace,
     "settings.lease": check_settings,
+    "settings.names": check_names,
 }

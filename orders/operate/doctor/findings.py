@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from orders.config import mask
+from orders.errors import OrdersError
 from orders.expiry import OrderExpiry
 
 if TYPE_CHECKING:
@@ -56,6 +57,22 @@ class Patient:
         """The settings."""
         return self.expiry.settings
 
+
+class Unreachable(OrdersError):
+    """A server of the deployment cannot be reached. The first check that raises it tells so, others are unknown.
+
+    Args:
+        server: which server, the same for all checks.
+        problem: what happened.
+    """
+
+    def __init__(self, server: str, problem: str) -> None:
+        super().__init__(problem)
+        self.server = server
+
+
+REDIS, DATABASE, BROKER = "Redis", "the database", "the broker"
+"""The servers of a deployment."""
 
 Check: TypeAlias = Callable[[Patient], Iterator[Finding]]
 """A check. An exception that it raises becomes a finding with its name."""

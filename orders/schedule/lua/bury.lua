@@ -1,7 +1,7 @@
 -- Bury orders that cannot be expired, if their score still is the token: move them to the dead letters.
 --
 -- KEYS  1 schedule (sorted set)   2 attempts (hash)   3 failures (hash)   4 dead (hash)   5 stats (hash)
---       6 traces (hash)
+--       6 traces (hash)   7 history (hash)
 -- ARGV  1 token   2 number of counters   3… pairs: counter, increment   then pairs: id, dead letter (JSON)
 -- Returns the number of ids buried.
 
@@ -25,6 +25,9 @@ if redis.call('HLEN', KEYS[2]) == 1 then
   redis.call('HDEL', KEYS[2], '')  -- see start.lua
 end
 redis.call('HINCRBY', KEYS[5], 'buried', buried)
+if buried > 0 then
+  count(KEYS[7], {failed = buried})
+end
 
 -- These count what the database and the guard did, so they are added even if the lease has ended.
 for i = 3, first - 2, 2 do

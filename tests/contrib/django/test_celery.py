@@ -21,7 +21,7 @@ ROOT = str(Path(__file__).parents[3])
 
 
 @contextmanager
-def running(name: str, command: list[str], project: Project, url: str, folder: Path) -> Iterator[None]:
+def running(name: str, command: list[str], project: Project, url: str, folder: Path, **changes: str) -> Iterator[None]:
     """Run Celery as the shop does, with its output in a file."""
     environment = {
         **os.environ,
@@ -29,6 +29,7 @@ def running(name: str, command: list[str], project: Project, url: str, folder: P
         "PYTHONPATH": ROOT,
         "SHOP_DATABASE_URL": url,
         "SHOP_REDIS_URL": project.redis_url,
+        **changes,
     }
     log = folder / f"{name}.log"
     with log.open("wb") as output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ def test_djangos_dict_goes_before_the_environment(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ORDERS_GRACE", "5")
     settings = conf.read({"MODEL": "shop.Order", "LEASE": 60}).settings
     assert (settings.lease, settings.grace) == (60, 5)
+
+
+def test_reminders_may_be_timedeltas() -> None:
+    assert conf.read({"MODEL": "shop.Order", "REMIND": ["10m", timedelta(minutes=1)]}).settings.remind == (60, 600)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +180,12 @@ def test_the_migration_makes_the_table_that_the_outbox_expects(project: Project,
     connection = connections[project.alias]
 
     def described() -> object:
+        return [describe(table) for table in ("order_events", "order_events_webhooks")]
+
+    def describe(table: str) -> object:
         with connection.cursor() as cursor:
-            columns = connection.introspection.get_table_description(cursor, "order_events")
-            constraints = connection.introspection.get_constraints(cursor, "order_events")
+            columns = connection.introspection.get_table_description(cursor, table)
+            constraints = connection.introspection.get_constraints(cursor, table)
         return [tuple(column) for column in columns], {
             name: (found["columns"], found["unique"], found["primary_key"], found["index"])
             for name, found in constraints.items()
@@ -187,6 +195,7 @@ def test_the_migration_makes_the_table_that_the_outbox_expects(project: Project,
     migrated = described()
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE order_events")
+        cursor.execute("DROP TABLE order_events_webhooks")
     assert store.create_outbox()
     # then they are the same
     assert described() == migrated

@@ -109,6 +109,7 @@ def test_a_connection_that_the_server_closed_is_replaced(
     order = project.place(expiry)
     claim = expiry.schedule.claim(10)
     expiry.store.row(str(order.pk))
+    expiry.ownership.check_once()  # as in a worker that has made an attempt
     plain = sa.make_url(database_url).render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as other:
         other.execute(

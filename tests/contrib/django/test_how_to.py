@@ -128,3 +128,57 @@ def test_the_code_of_the_page_works(reader: Reader) -> None:
     told = reader.run(f"{sys.executable} manage.py makemigrations shop; {sys.executable} manage.py test 2>&1")
     # then they pass
     assert re.search(r"Ran 4 tests.*\n\nOK", told, re.DOTALL), told
+
+
+OF_CONDITION = """
+
+class GiftCard(models.Model):
+    order = models.ForeignKey(Order, models.CASCADE)
+
+
+Order.add_to_class("paid_at", models.DateTimeField(null=True))
+"""
+
+TESTS_OF_CONDITION = """
+from datetime import timedelta
+
+from django.test import TransactionTestCase
+from django.utils import timezone
+
+import orders
+from shop.models import GiftCard, Order, Product
+
+
+class ConditionTest(TransactionTestCase):
+    def place(self):
+        product, overdue = Product.objects.create(stock=9), timezone.now() - timedelta(minutes=5)
+        return Order.objects.create(product=product, units=1, expires_at=overdue)
+
+    def test_a_gift_card_keeps_the_order(self):
+        order = self.place()
+        card = GiftCard.objects.create(order=order)
+        self.assertEqual(orders.check(order.pk), orders.State.KEPT)
+        card.delete()
+        self.assertEqual(orders.check(order.pk), orders.State.EXPIRED)
+
+    def test_paid_at_keeps_the_order(self):
+        order = self.place()
+        Order.objects.filter(pk=order.pk).update(paid_at=timezone.now())
+        self.assertEqual(orders.check(order.pk), orders.State.KEPT)
+"""
+
+
+def test_the_condition_of_the_other_page_works(reader: Reader) -> None:
+    # given a project with the condition, and the columns and tables that it asks for
+    page = blocks((DOCS / "how-to" / "conditions.md").read_text())
+    [condition] = [block.text for block in page if "from django" in block.text]
+    shop = reader.folder / "shop"
+    with (reader.folder / "vases" / "settings.py").open("a") as settings:
+        settings.write("\nINSTALLED_APPS += ['shop', 'orders.contrib.django']\nORDERS = {'MODEL': 'shop.Order'}\n")
+    with (shop / "models.py").open("a") as models:
+        models.write(OF_CONDITION)
+    (shop / "order_hooks.py").write_text(condition)
+    (shop / "tests.py").write_text(TESTS_OF_CONDITION)
+    # when its tests run, then they pass
+    told = reader.run(f"{sys.executable} manage.py makemigrations shop; {sys.executable} manage.py test 2>&1")
+    assert re.search(r"Ran 2 tests.*\n\nOK", told, re.DOTALL), told

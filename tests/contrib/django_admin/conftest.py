@@ -15,6 +15,7 @@ from redis import Redis
 from orders import process
 from orders.embedded import EmbeddedRedis
 from orders.expiry.use_cases import OrderExpiry
+from orders.operate import links
 from tests.contrib.django import adapter
 
 adapter.start()
@@ -28,7 +29,6 @@ from django.test import Client  # noqa: E402
 from django.test.utils import setup_test_environment, teardown_test_environment  # noqa: E402
 from django.urls import reverse  # noqa: E402
 
-from orders.contrib.django import links  # noqa: E402
 from orders.contrib.django.expiry import connect  # noqa: E402
 from tests.contrib.django.databases import of_url  # noqa: E402
 from tests.contrib.django.shop.models import Order  # noqa: E402

@@ -12,6 +12,10 @@ from tests.contrib.django.shop.models import Order
 from tests.contrib.django_admin.conftest import LIST, Site, page_of, told
 
 
+def deadlines(*order_ids: str) -> list[datetime]:
+    return [Order.objects.get(pk=order_id).expires_at for order_id in order_ids]
+
+
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 class TestOnARow:
     @pytest.fixture
@@ -33,7 +37,7 @@ class TestOnARow:
         order_id = site.place(due=600)
         before = Order.objects.get().expires_at
         response = site.operator.post(page_of(order_id), {"action": "extend", "minutes": "15"}, follow=True)
-        assert told(response) == ["Extended by 15 minutes."]
+        assert told(response) == ["1 order extended by 15 minutes."]
         after = Order.objects.get().expires_at
         assert (after - before).total_seconds() == pytest.approx(900, abs=0.01)
         assert site.redis.zscore("orders", order_id) == pytest.approx(after.timestamp(), abs=1e-3)
@@ -47,7 +51,7 @@ class TestOnARow:
     def test_an_order_that_is_not_pending_is_not_extended(self, site: Site) -> None:
         order_id = site.place(status="paid")
         response = site.operator.post(page_of(order_id), {"action": "extend", "minutes": "15"}, follow=True)
-        assert told(response) == ["Nothing was done: the order is not pending."]
+        assert told(response) == [f"Not extended, because not pending: {order_id}."]
         assert "Extend" not in site.operator.get(page_of(order_id)).text
         assert not LogEntry.objects.exists()
 
@@ -95,6 +99,27 @@ def test_all_dead_letters_are_retried_with_one_entry_in_the_log(site: Site) -> N
     entry = LogEntry.objects.get()
     assert (entry.object_repr, entry.get_change_message()) == ("all dead letters", "Requeued all 120 dead letters.")
     assert "all dead letters" in client.get("/admin/").text
+
+
+def test_those_selected_are_extended_after_a_question_that_says_how_many(site: Site) -> None:
+    # given two pending orders, a paid one, and an id that no row can have
+    pending = [site.place(due=600), site.place(due=-60)]
+    paid = site.place(status="paid")
+    site.redis.zadd("orders", {"x" * 40: 1.0})
+    chosen = {"action": "extend", "_selected_action": [*pending, paid, "x" * 40]}
+    before = deadlines(*pending)
+    # when they are selected, nothing changes yet
+    question = site.operator.post(LIST, chosen).text
+    assert "Extend 4 orders by" in question
+    assert deadlines(*pending) == before
+    # and when it is confirmed, the pending ones are extended
+    response = site.operator.post(LIST, {**chosen, "post": "yes", "minutes": "30"}, follow=True)
+    assert told(response)[0].startswith("That failed: the order id 'xxx")
+    assert told(response)[1:] == ["2 orders extended by 30 minutes.", f"Not extended, because not pending: {paid}."]
+    after = deadlines(*pending)
+    assert (after[0] - before[0]).total_seconds() == pytest.approx(1800, abs=0.01)
+    assert (after[1] - datetime.now(UTC)).total_seconds() == pytest.approx(1800, abs=60)
+    assert sorted(LogEntry.objects.values_list("object_id", flat=True)) == sorted(pending)
 
 
 def test_an_order_is_removed_after_a_question_and_its_row_stays(site: Site) -> None:

@@ -9,8 +9,8 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from orders import process
-from orders.contrib.django import links
 from orders.embedded import free_port
+from orders.operate import links
 from tests.contrib.django_admin.conftest import LIST, Site, page_of
 
 ODD = [
@@ -167,7 +167,7 @@ def test_the_search_finds_any_order(site: Site) -> None:
     order_id = site.place(enqueue=False)
     response = site.operator.get(LIST, {"q": f" {order_id} "}, follow=True)
     assert response.redirect_chain == [(page_of(order_id), 302)]
-    assert "Reconcile schedules it" in response.text
+    assert "Next: reconcile schedules it" in response.text
     assert "there is no row" in site.operator.get(LIST, {"q": "a/b"}, follow=True).text
 
 
@@ -178,10 +178,10 @@ def test_the_page_of_an_order_tells_its_last_failure(site: Site) -> None:
     site.expiry.expire([claimed.order_id for claimed in claim.claimed], claim.lease)
     # then
     text = site.operator.get(page_of("6ba7b810-9dad-11d1-80b4-00c04fd430c8")).text
-    assert "Last attempt failed" in text
+    assert "Attempt 1 failed" in text
     assert "the table has no such row" in text
     assert f"{datetime.now(UTC):%Y}" in text
-    assert "Attempt 2 of 10" in text
+    assert "Next: attempt 2 of 10" in text
 
 
 def test_a_redis_that_is_down_is_told_and_no_traceback(

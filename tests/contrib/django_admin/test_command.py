@@ -56,7 +56,7 @@ def test_the_verbs_work_on_the_projects_model(site: Site, run: Runner) -> None:
     assert json.loads(run("list", "--json").out)["total"] == 1
     assert json.loads(run("stats", "--json").out)["scheduled"] == 1
     assert run("remove", order_id).out == f"{order_id}: removed\n"
-    assert run("reconcile", "--all").out == "1 pending orders seen, 1 scheduled\n"
+    assert run("reconcile", "--all").out == "1 pending order seen, 1 scheduled\n"
     assert run("enqueue", order_id, "--expires-at", "2030-01-31T12:00:00Z").out.startswith(f"{order_id}: due 2030")
     assert run("check", order_id).out == f"{order_id}: pending\n"
     assert run("pay", order_id).out == f"{order_id}: accepted\n"
@@ -84,6 +84,10 @@ def test_dead_letters_are_listed_and_requeued(site: Site, run: Runner) -> None:
         (["enqueue"], 2),
         (["nothing"], 2),
         (["dead", "show", "42"], 1),
+        (["dead", "requeue", "42"], 1),
+        (["dead", "drop", "42"], 1),
+        (["explain", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"], 1),
+        (["check", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"], 1),
     ],
 )
 def test_statuses_are_those_of_the_command_line(

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from orders.contrib.flask import Orders
 from orders.embedded import EmbeddedRedis
 from orders.expiry.use_cases import OrderExpiry
+from tests.servers import with_driver
 
 _names = count(1)
 
@@ -144,7 +145,7 @@ def flask_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'shop.db'}"
     url: str = request.getfixturevalue("postgres_url")
-    return url.replace("postgresql://", "postgresql+psycopg://")
+    return with_driver(url)
 
 
 @pytest.fixture

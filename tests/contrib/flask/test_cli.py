@@ -41,12 +41,33 @@ def test_sweep_expires_with_the_hooks_of_the_app(make_shop: MakeShop) -> None:
     assert seen == [order_id]
 
 
+def test_forecast_and_audit_ask_the_apps_database(make_shop: MakeShop) -> None:
+    shop, other = make_shop(), make_shop()
+    shop.place(due=-1)
+    shop.place(due=600)
+    assert json.loads(run(shop, "forecast", "--json")[1])["expiring"] == 2
+    assert json.loads(run(other, "forecast", "--json")[1])["expiring"] == 0
+    run(shop, "sweep")
+    code, output = run(shop, "audit", "--json")
+    told = json.loads(output)
+    assert (code, told["is_right"], told["expired"], told["scheduled"]) == (0, True, 1, 1)
+
+
 def test_dead_letters(make_shop: MakeShop) -> None:
     shop = make_shop()
     assert run(shop, "dead", "list") == (0, "no dead letters\n")
     code, output = run(shop, "dead", "--help")
     assert code == 0
     assert "requeue" in output
+
+
+def test_what_does_not_exist_is_said_with_status_1(make_shop: MakeShop) -> None:
+    shop = make_shop()
+    code, output = run(shop, "explain", "nope")
+    assert (code, output.splitlines()[0]) == (1, "order nope: no such order")
+    assert run(shop, "check", "42") == (1, "42: missing\n")
+    assert run(shop, "dead", "requeue", "42") == (1, "42: no dead letter\n0 requeued\n")
+    assert run(shop, "dead", "drop", "42") == (1, "42: no dead letter\n0 dropped\n")
 
 
 def test_help_lists_the_verbs_and_each_explains_itself(make_shop: MakeShop) -> None:
@@ -71,11 +92,14 @@ def test_an_error_is_one_line(make_shop: MakeShop) -> None:
 
 def test_init_db_creates_the_table_of_events(make_shop: MakeShop) -> None:
     shop = make_shop(ORDERS_EVENTS_TABLE="happened")
-    assert run(shop, "init-db") == (0, "table happened: exists, not changed\n")
+    assert run(shop, "init-db") == (
+        0,
+        "table happened: exists, not changed\ntable happened_webhooks: exists, not changed\n",
+    )
     with shop.app.app_context():
         shop.db.session.execute(sa.text("DROP TABLE happened"))
         shop.db.session.commit()
-    assert run(shop, "init-db") == (0, "table happened: created\n")
+    assert run(shop, "init-db") == (0, "table happened: created\ntable happened_webhooks: exists, not changed\n")
 
 
 def test_a_shop_may_have_commands_called_orders_itself() -> None:

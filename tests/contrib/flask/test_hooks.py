@@ -8,14 +8,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 from flask import current_app, g, has_app_context
 from sqlalchemy.orm import Session
 
 from orders import process
 from orders.contrib.flask import Orders
-from orders.errors import ExpiryFailed
+from orders.errors import ConfigError, DeliveryFailed, ExpiryFailed
 from orders.events import Event
+from orders.hook_checks import ARGUMENTS
 from orders.hooks import Answer
+from orders.store.outcomes import State
 from tests.contrib.flask.conftest import FlaskShop, MakeShop
 
 
@@ -167,6 +170,31 @@ def test_workers_of_mysql_have_an_engine_of_their_own(make_shop: MakeShop, maria
         assert shop.db.session.connection().get_isolation_level() == "REPEATABLE READ"
 
 
+def test_the_condition_is_the_models_and_runs_in_a_context(shop: FlaskShop) -> None:
+    seen: list[str] = []
+
+    @shop.expiry.condition
+    def may_expire(table: sa.TableClause) -> sa.ColumnElement[bool]:
+        seen.append(current_app.name)
+        sold_out: sa.Select[Any] = sa.select(shop.product.sku).where(
+            shop.product.sku == shop.order.sku, shop.product.stock == 0
+        )
+        holds: sa.ColumnElement[bool] = (table.c.sku == shop.order.sku) & ~sold_out.exists()
+        return holds
+
+    order_id = shop.place(due=-1)
+    with shop.app.app_context():
+        shop.db.session.get_one(shop.product, "vase").stock = 0
+        shop.db.session.commit()
+    assert shop.expire() == {"kept": 1}
+    assert shop.current.check(order_id) is State.KEPT
+    with shop.app.app_context():
+        shop.db.session.get_one(shop.product, "vase").stock = 1
+        shop.db.session.commit()
+        assert shop.expiry.check(order_id) is State.EXPIRED
+    assert set(seen) == {shop.app.name}
+
+
 def test_the_deadline_rule_is_asked_in_a_context(shop: FlaskShop) -> None:
     @shop.expiry.deadline_rule
     def rule(order_id: str, context: Mapping[str, Any]) -> float:
@@ -217,3 +245,23 @@ def test_two_apps_do_not_mix(make_shop: MakeShop) -> None:
         assert expiry.pay(second).is_accepted
         two.db.session.commit()
     assert two.status(second) == "paid"
+
+
+async def never_awaited(*_: object) -> None: ...
+
+
+@pytest.mark.parametrize("decorator", ARGUMENTS)
+def test_the_extension_rejects_hooks_that_would_do_nothing(shop: FlaskShop, decorator: str) -> None:
+    with pytest.raises(ConfigError, match=rf"@orders\.{decorator} was given .*never_awaited, an async function"):
+        getattr(shop.expiry, decorator)(never_awaited)
+
+
+def test_a_handler_that_returns_a_coroutine_has_failed_under_its_own_name(shop: FlaskShop) -> None:
+    @shop.expiry.on_event
+    def plain(event: Event) -> object:
+        return never_awaited(event)
+
+    shop.place(due=-1)
+    assert shop.expire() == {"expired": 1}
+    with pytest.raises(DeliveryFailed, match=r"the hook .*\.plain returned an object of type coroutine"):
+        shop.current.deliver()

@@ -205,3 +205,11 @@ def test_the_modules_of_orders_hooks_are_imported_when_the_app_is_used(
     with app.app_context():
         left = expiry.deadline("42") - datetime.now(UTC)
     assert timedelta(minutes=119) < left <= timedelta(hours=2)
+
+
+def test_a_driver_for_asyncio_is_rejected_with_the_setting_of_the_app(db: SQLAlchemy) -> None:
+    app = make_app(SQLALCHEMY_DATABASE_URI="postgresql+psycopg_async://shop:s3cret@db/shop")
+    db.init_app(app)
+    told = r"the app.s database is postgresql\+psycopg_async://shop:\*\*\*@db/shop: its driver must not be for asyncio"
+    with pytest.raises(ConfigError, match=told):
+        Orders(app, db=db)

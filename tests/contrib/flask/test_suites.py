@@ -24,6 +24,7 @@ from tests.integration import racing, test_races
 from tests.integration.test_payment import *  # noqa: F403 - collected here again, with the shop below
 from tests.integration.test_payment_joined import *  # noqa: F403
 from tests.integration.test_payment_late import *  # noqa: F403
+from tests.servers import with_driver
 
 # It is about a transaction of its own, which a payment in a request has not.
 del test_a_conflict_is_tried_again_in_a_transaction_of_its_own_only  # noqa: F821
@@ -34,7 +35,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'shop.db'}"
     url: str = request.getfixturevalue("postgres_url")
-    return url
+    return with_driver(url)
 
 
 def open_app(settings: Settings) -> tuple[Flask, SQLAlchemy, Orders]:

@@ -215,6 +215,17 @@ def test_without_flask_sqlalchemy_a_redis_outage_is_raised(tmp_path: Path) -> No
         expiry.enqueue("42")
 
 
+def test_an_order_gets_its_reminder(make_shop: MakeShop, flask_url: str) -> None:
+    shop = make_shop(database_url=flask_url, ORDERS_REMIND=[timedelta(minutes=1)])
+    order_id = shop.place(due=59, enqueue=False)
+    shop.current.schedule.enqueue([(str(order_id), 0.0)])  # its time has come
+    assert shop.expire() == {"reminded": 1}
+    [event] = shop.current.explain(order_id).events
+    assert (event.kind, event.data["before"]) == ("reminder", 60)
+    shop.current.schedule.enqueue([(str(order_id), 0.0)])
+    assert shop.expire() == {"not_due": 1}
+
+
 def test_many_orders_wait_for_the_commit(shop: FlaskShop) -> None:
     with shop.app.app_context():
         shop.db.session.get_one(shop.product, "vase").stock = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from redis import Redis
 from orders.config.settings import Settings
 from orders.embedded import EmbeddedRedis
 from tests.acceptance.conftest import running, wait_until
+from tests.servers import with_driver
 
 SHOP = """
 import os
@@ -107,8 +110,16 @@ with app.app_context():
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, redis_server: EmbeddedRedis, postgres_url: str) -> None:
-    monkeypatch.setenv("SHOP_DATABASE", postgres_url)
+    monkeypatch.setenv("SHOP_DATABASE", with_driver(postgres_url))
     monkeypatch.setenv("SHOP_REDIS", redis_server.url)
+
+
+def examined_by_flask(folder: Path) -> dict[str, str]:
+    """Return the severity of each finding of ``flask orders doctor``."""
+    doctor = [sys.executable, "-m", "flask", "--app", "shop:create_app", "orders", "doctor", "--json"]
+    environment = {name: value for name, value in os.environ.items() if name != "ORDERS_APP"}
+    ran = subprocess.run(doctor, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return {found["name"]: found["severity"] for found in json.loads(ran.stdout)["findings"]}
 
 
 def test_workers_serve_the_app_that_orders_app_names(
@@ -119,7 +130,7 @@ def test_workers_serve_the_app_that_orders_app_names(
     placed = subprocess.run([sys.executable, "-c", PLACE], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert placed.returncode == 0, placed.stderr
     assert redis.zcard("checkout") == 20
-    engine = sa.create_engine(postgres_url)
+    engine = sa.create_engine(with_driver(postgres_url))
 
     def seen(hook: str) -> list[tuple[str, str, int]]:
         rows = sa.text("SELECT about, app, process FROM seen WHERE hook = :hook ORDER BY id")
@@ -151,6 +162,25 @@ def test_workers_serve_the_app_that_orders_app_names(
     assert redis.zcard("checkout") == 0
     log = (tmp_path / "worker.log").read_text()
     assert "Traceback" not in log
+
+
+def test_the_doctor_of_an_app_asks_the_workers_of_that_app(
+    environment: None, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a worker of the app
+    (tmp_path / "shop.py").write_text(SHOP)
+    monkeypatch.setenv("ORDERS_APP", "shop:create_app")
+    log = tmp_path / "worker.log"
+    with running("worker", ["celery", "-A", "tasks", "worker", "-c", "2", "-l", "INFO"], Settings(), tmp_path):
+        wait_until(lambda: log.exists() and " ready." in log.read_text(), within=40, why="the worker does not start")
+        found = examined_by_flask(tmp_path)
+    # then it is compared with the app, not with what the decorators and settings of `orders` are in its process
+    assert {name: severity for name, severity in found.items() if name.startswith("celery")} == {
+        "celery.queues": "ok",
+        "celery.workers": "ok",
+        "celery.beat": "ok",
+        "celery.agreement": "ok",
+    }
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ class GivenBack(Base):
 
 app = Flask(__name__)
 app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["SHOP_DATABASE_URL"]
+if "SHOP_POOLER" in os.environ:
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"connect_args": {"prepare_threshold": None}}
 db = SQLAlchemy(app, model_class=Base)
 expiry = Orders(app, db=db, model=Order)
 

@@ -179,3 +179,32 @@ def test_an_order_is_paid_extended_checked_and_explained(shop: Shop) -> None:
     asyncio.run(main())
     assert shop.schedule_as_dict() == {"43": DEADLINE.timestamp()}
     assert [shop.status(order_id) for order_id in ("42", "43", "44")] == ["paid", "pending", "expired"]
+
+
+def test_an_order_is_held_and_cancelled(shop: Shop) -> None:
+    shop.place("42", "43", due=5)
+
+    async def main() -> None:
+        async with ticking():
+            assert await aio.hold("42", timedelta(minutes=15)) is True
+            assert await aio.cancel("43", reason="by the customer") is True
+            assert await aio.cancel("43") is False
+            assert await aio.hold("43", 60) is False
+            with pytest.raises(InvalidDeadline):
+                await aio.hold("42", -1)
+
+    asyncio.run(main())
+    held_until = shop.clock.now() + timedelta(minutes=15)
+    assert shop.schedule_as_dict() == {"42": pytest.approx(held_until.timestamp(), abs=1e-5)}
+    assert (shop.kinds("42"), shop.status("43"), shop.kinds("43")) == (["extended"], "cancelled", ["cancelled"])
+
+
+def test_a_pause_stops_and_a_resume_goes_on(shop: Shop) -> None:
+
+    async def main() -> None:
+        begun = await aio.pause(60, reason="the gateway is down")
+        assert await aio.paused() == begun
+        assert await aio.resume(extend=True) == begun
+        assert await aio.paused() is None
+
+    asyncio.run(main())

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_ses
 
 from orders import aio
 from orders.expiry.use_cases import OrderExpiry
+from orders.operate.operations import Operations
 from orders.store.outcomes import PaymentVerdict
 from tests.conftest import Shop
 from tests.integration.aio.conftest import DEADLINE, LONGEST_PAUSE, database, ticking
@@ -40,6 +41,49 @@ def test_a_payment_joins_the_transaction_of_an_async_session(shop: Shop) -> None
     asyncio.run(main())
     assert (shop.status("42"), shop.kinds("42")) == ("paid", ["paid"])
     assert shop.schedule_as_dict() == {"43": DEADLINE.timestamp()}
+
+
+def test_payments_and_removals_of_one_commit_are_told_apart(shop: Shop) -> None:
+    shop.place("1", "2", "3", "4", "5", due=60)
+
+    async def main() -> None:
+        async with database(shop) as engine, AsyncSession(engine) as session:
+            for order_id in ("1", "2"):
+                assert (await aio.pay(order_id, session=session)).verdict is PaymentVerdict.ACCEPTED
+            assert await aio.cancel("3", session=session)
+            assert (await aio.pay("4", session=session)).verdict is PaymentVerdict.ACCEPTED
+            assert (await aio.pay("4", session=session)).verdict is PaymentVerdict.DUPLICATE
+            await session.commit()
+            await aio.drain()
+
+    asyncio.run(main())
+    assert list(shop.schedule_as_dict()) == ["5"]
+    assert sum(bucket.paid for bucket in Operations(shop.expiry).history(minutes=1440)) == 3
+
+
+def test_hold_and_cancel_join_the_transaction_of_an_async_session(shop: Shop) -> None:
+    shop.place("42", "43", due=60)
+    scores = shop.schedule_as_dict()
+
+    async def main() -> None:
+        async with database(shop) as engine, AsyncSession(engine) as session:
+            assert await aio.hold("42", 900, session=session)
+            assert await aio.cancel("43", reason="by the customer", session=session)
+            await session.rollback()
+            await aio.drain()
+            assert (shop.status("43"), shop.schedule_as_dict()) == ("pending", scores)
+            assert await aio.hold("42", 900, session=session)
+            assert await aio.cancel("43", reason="by the customer", session=session)
+            assert not await aio.hold("43", 900, session=session)
+            await aio.drain()
+            assert shop.schedule_as_dict() == scores
+            await session.commit()
+            await aio.drain()
+
+    asyncio.run(main())
+    held_until = shop.clock.now() + timedelta(seconds=900)
+    assert shop.schedule_as_dict() == {"42": pytest.approx(held_until.timestamp(), abs=1e-5)}
+    assert (shop.kinds("42"), shop.status("43"), shop.kinds("43")) == (["extended"], "cancelled", ["cancelled"])
 
 
 def test_an_order_is_scheduled_once_its_transaction_is_committed(shop: Shop) -> None:

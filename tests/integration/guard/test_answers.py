@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
 from orders.errors import ExpiryFailed
+from orders.hooks import Answer, Later
+from orders.store.outcomes import State
 from tests.conftest import Shop
 from tests.gateway import Gateway, answers, fails
 from tests.integration.guard.conftest import guarded, noted, on_sqlite, time_passes, wait_of
@@ -145,3 +149,77 @@ def test_an_extension_begins_the_count_anew(shop: Shop, gateway: Gateway) -> Non
     shop.expiry.extend("42", timeout=0)
     assert shop.claim_and_expire() == {"unknown": 1}
     assert noted(shop, "42")["unknown"] == 1
+
+
+def test_a_gateway_that_will_not_decide_before_then_moves_the_deadline(shop: Shop, gateway: Gateway) -> None:
+    shop = guarded(shop, gateway)
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    shop.hooks.guard_hook = lambda order_id: Answer.LATER(until)
+    shop = shop.configured()
+    shop.place("42", "43")
+    assert shop.claim_and_expire() == {"not_due": 2}
+    row = shop.store.row("42")
+    assert row
+    assert (row.status, row.deadline) == ("pending", until)
+    assert shop.schedule_as_dict() == {"42": until.timestamp(), "43": until.timestamp()}
+    [event] = shop.events("42")
+    assert (event.kind, event.data) == ("extended", {"deadline": until.isoformat(), "by": "guard"})
+    # nothing counts against it
+    assert shop.redis.exists("{orders}:attempts", "{orders}:failures", "{orders}:dead") == 0
+    assert shop.schedule.stats()["guard_later"] == 2
+
+
+@on_sqlite
+def test_a_look_at_an_order_moves_its_deadline_too(shop: Shop, gateway: Gateway) -> None:
+    shop = guarded(shop, gateway)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    shop.hooks.guard_hook = lambda order_id: Answer.LATER(until)
+    shop = shop.configured()
+    shop.place("42")
+    assert shop.expiry.check("42") is State.PENDING
+    assert shop.score("42") == pytest.approx(until.timestamp(), abs=1e-5)
+
+
+@on_sqlite
+def test_an_order_that_was_paid_meanwhile_is_settled(shop: Shop, gateway: Gateway) -> None:
+    shop = guarded(shop, gateway)
+
+    def pays(order_id: str) -> Later:
+        shop.expiry.pay(order_id)
+        shop.expiry.enqueue(order_id, timeout=0)
+        return Answer.LATER(datetime.now(UTC) + timedelta(hours=1))
+
+    shop.hooks.guard_hook = pays
+    asked = shop.configured()
+    asked.place("42", "43")
+    claim = asked.schedule.claim(10)
+    shop.hooks.guard_hook = pays
+    assert asked.expiry.expire(["42"], claim.lease) == {"closed": 1}
+    assert asked.status("42") == "paid"
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (lambda: Answer.LATER, "the guard failed: ValueError: Answer.LATER needs a time: return Answer.LATER(until)"),
+        (lambda: Answer.LATER(datetime(2030, 1, 1)), "the guard failed: InvalidDeadline: the deadline"),  # noqa: DTZ001 - naive
+        (
+            lambda: Answer.LATER(cast("datetime", "soon")),
+            "the guard failed: InvalidDeadline: a deadline must be an aware datetime",
+        ),
+        (lambda: Answer.PAID(datetime.now(UTC)), "the guard failed: TypeError: Answer.PAID takes no time"),
+        (
+            lambda: Answer.LATER(datetime(2020, 1, 1, tzinfo=UTC)),
+            "the guard answered LATER with a time that has passed",
+        ),
+    ],
+)
+def test_later_without_a_time_to_come_is_no_answer(shop: Shop, gateway: Gateway, given: Any, says: str) -> None:
+    shop = guarded(shop, gateway)
+    shop.hooks.guard_hook = lambda order_id: given()
+    shop = shop.configured()
+    shop.place("42")
+    assert shop.claim_and_expire() == {"unknown": 1}
+    assert str(noted(shop, "42")["error"]).startswith(says)
+    assert (shop.status("42"), shop.kinds("42")) == ("pending", [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,20 +30,21 @@ def test_a_batch_with_every_answer_gets_each_its_due(shop: Shop, gateway: Gatewa
         (malformed, "malformed"),
         (closes, "closes"),
         (hangs, "hangs"),
+        (answers("later", until=(datetime.now(UTC) + timedelta(hours=1)).isoformat()), "later"),
     ]:
         gateway.behave(behaviour, order_id)
         shop.place(order_id)
-    assert shop.claim_and_expire() == {"paid": 1, "expired": 1, "unknown": 5}
+    assert shop.claim_and_expire() == {"paid": 1, "expired": 1, "unknown": 5, "not_due": 1}
     not_known = {"processing", "fails", "malformed", "closes", "hangs"}
     assert (shop.status("paid"), shop.status("unpaid")) == ("paid", "expired")
     assert {shop.status(order_id) for order_id in not_known} == {"pending"}
-    assert set(shop.schedule_as_dict()) == not_known
+    assert set(shop.schedule_as_dict()) == {*not_known, "later"}
     assert released == ["unpaid"]  # only what is expired gives back its stock
     assert shop.redis.exists("{orders}:attempts", "{orders}:dead") == 0
     stats = shop.schedule.stats()
     assert (stats["expired"], stats["closed"], stats["retried"]) == (1, 1, 5)
     answered = {answer: stats[counter] for answer, counter in ANSWERS.items()}
-    assert answered == {"paid": 1, "unpaid": 1, "unknown": 1, "none": 4}
+    assert answered == {"paid": 1, "unpaid": 1, "unknown": 1, "later": 1, "none": 4}
 
 
 @on_sqlite

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orders.hooks import Answer
+from orders.hooks import Answer, Later
 from tests.conftest import Shop
 from tests.gateway import Behaviour, Gateway, answers, closes, drips, fails, hangs, malformed, payment_guard, slow
 from tests.integration.guard.conftest import (
@@ -251,7 +251,7 @@ def test_questions_stop_after_half_a_lease(shop: Shop, gateway: Gateway) -> None
     ask = payment_guard(gateway.url)
 
     @shop.hooks.guard
-    def in_a_second(order_id: str) -> Answer:
+    def in_a_second(order_id: str) -> Answer | Later:
         shop.clock.advance(1)
         return ask(order_id)
 

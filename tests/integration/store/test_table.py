@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from orders.config.settings import Settings
 from orders.errors import SchemaError
 from orders.store.engine import create_engine
-from orders.store.outcomes import Outcome
+from orders.store.outcomes import Outcome, Row, State
 from tests.conftest import Adapter, Shop
 from tests.integration.store.conftest import NOON, OpenStore, outcomes
 
@@ -112,3 +113,54 @@ def test_the_default_table_has_the_index_that_reconciling_needs(shop: Shop) -> N
     where = str(index["dialect_options"][f"{shop.engine.dialect.name}_where"])
     assert "status" in where
     assert "pending" in where
+
+
+DOMAINS = {
+    "text": "CREATE DOMAIN phase AS text CHECK (VALUE IN ('pending', 'paid', 'expired'))",
+    "varchar": "CREATE DOMAIN phase AS varchar(9)",
+    "another domain": "CREATE DOMAIN word AS text; CREATE DOMAIN phase AS word NOT NULL",
+}
+
+
+@pytest.mark.parametrize("status", DOMAINS)
+@pytest.mark.parametrize(
+    ("id_type", "order_id"), [("bigint", "42"), ("varchar(20)", "A-1"), ("uuid", str(UUID(int=1)))]
+)
+def test_columns_of_domain_types_serve(
+    postgres_url: str, open_store: OpenStore, status: str, id_type: str, order_id: str
+) -> None:
+    engine = create_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE DOMAIN number AS {id_type}; CREATE DOMAIN moment AS timestamptz"))
+        connection.execute(sa.text(DOMAINS[status]))
+        connection.execute(sa.text("CREATE TABLE orders (id number PRIMARY KEY, status phase, expires_at moment)"))
+        connection.execute(sa.text(f"INSERT INTO orders VALUES ('{order_id}', 'pending', '2020-01-01Z')"))
+    store = open_store(database_url=postgres_url)
+    [row] = store.pending(overdue=0.0, after=None, limit=1)
+    assert store.pending(overdue=0.0, after=row, limit=1) == []
+    assert outcomes(store, order_id) == {order_id: Outcome.EXPIRED}
+    assert store.row(order_id) == Row("expired", datetime(2020, 1, 1, tzinfo=UTC), State.EXPIRED)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["phases", "boolean", "text[]", "bytea"])
+def test_a_status_of_a_type_that_cannot_serve_is_an_error_that_buries_nothing(
+    postgres_url: str, open_store: OpenStore, kind: str
+) -> None:
+    engine = create_engine(postgres_url)
+    with engine.begin() as connection:
+        # A domain of an enum has no operator "=" without a cast.
+        connection.execute(sa.text("CREATE TYPE phase AS ENUM ('pending', 'paid', 'expired')"))
+        connection.execute(sa.text("CREATE DOMAIN phases AS phase"))
+        connection.execute(sa.text(f"CREATE TABLE orders (id integer, status {kind}, expires_at timestamptz)"))
+    with pytest.raises(SchemaError, match=r"ORDERS_STATUS_COLUMN is 'status', of type .*: it must be a text, number"):
+        open_store(database_url=postgres_url).expire(["42"])
+    engine.dispose()
+
+
+def test_a_status_column_of_decimal_numbers_serves(shop: Shop, open_store: OpenStore) -> None:
+    with shop.engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE orders (id INTEGER, status NUMERIC(2), expires_at TIMESTAMP)"))
+        connection.execute(sa.text("INSERT INTO orders VALUES (1, 0, '2020-01-01 00:00:00'), (2, 1, NULL)"))
+    store = open_store(pending="0", paid="1", expired="2")
+    assert outcomes(store, "1", "2") == {"1": Outcome.EXPIRED, "2": Outcome.CLOSED}

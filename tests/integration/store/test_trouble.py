@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import sqlalchemy as sa
 
 from orders.config.settings import Settings
 from orders.errors import ConfigError, StoreError, StoreUnavailable
+from orders.store.engine import create_engine
+from orders.store.sql_errors import judge
 from orders.store.sql_store import SqlStore
 from tests.conftest import Shop
 from tests.integration.store.conftest import OpenStore
@@ -83,6 +86,40 @@ def test_data_that_the_database_refuses_is_not_an_outage(shop: Shop) -> None:
         shop.store.expire(["42"])
     assert not isinstance(caught.value, StoreUnavailable)
     assert shop.status(42) == "pending"
+
+
+@pytest.mark.sqlalchemy_only
+@pytest.mark.parametrize("number", [1048, 1644, 1690, 3819, 4025])
+def test_mysqls_drivers_may_call_any_error_operational(number: int) -> None:
+    error = judge(RuntimeError(number, "no"), "the database", is_about_data=False)
+    assert not isinstance(error, StoreUnavailable)
+
+
+@pytest.mark.sqlalchemy_only
+@pytest.mark.parametrize(
+    ("server", "scheme"),
+    [
+        ("postgres_url", "postgres"),
+        ("postgres_url", "postgresql"),
+        ("mariadb_url", "mysql"),
+        ("mariadb_url", "mariadb"),
+    ],
+)
+def test_a_url_without_a_driver_uses_the_one_that_is_installed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, server: str, scheme: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "MySQLdb", raising=False)  # Django's tests give PyMySQL that name
+    _, _, rest = request.getfixturevalue(server).partition("://")
+    store = SqlStore(Settings(database_url=f"{scheme}://{rest}"))
+    assert store.create_table("text")
+    store.close()
+
+
+@pytest.mark.sqlalchemy_only
+def test_the_extra_of_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "MySQLdb", raising=False)
+    with pytest.raises(ConfigError, match=r"mysqldb://shop:\*\*\*@db/shop'.*: install order-expiry\[mysql\], or"):
+        create_engine("mysql+mysqldb://shop:s3cret@db/shop")
 
 
 @pytest.mark.sqlalchemy_only

@@ -2,8 +2,8 @@
 
 from django.db import migrations, models
 
-import orders.contrib.django.models
 from orders.contrib.django.conf import events_table
+from orders.contrib.django.models import Facts
 from orders.contrib.django.operations import CreateOutbox
 
 
@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ("order_id", models.CharField(max_length=255)),
                 ("kind", models.CharField(max_length=32)),
                 ("at", models.DateTimeField()),
-                ("data", orders.contrib.django.models.Facts()),
+                ("data", Facts()),
                 ("try_at", models.DateTimeField()),
                 ("refusals", models.IntegerField(db_default=0, default=0)),
                 ("delivered_at", models.DateTimeField(null=True)),

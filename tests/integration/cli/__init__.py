@@ -1,0 +1,1 @@
+"""The command line, on a real Redis and SQLite; see `tests.integration.cli.command`."""
