@@ -4,8 +4,8 @@ Otherwise a worker with a fast clock would drop all messages as expired, and one
 late.
 """
 
-import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -15,8 +15,6 @@ from kombu.transport import virtual
 
 from orders.schedule import Schedule
 from tasks.worker.events import MaskedRequest
-
-logger = logging.getLogger(__name__)
 
 _ahead = timedelta(0)
 """How far this host's clock is ahead of Redis's."""
@@ -50,10 +48,15 @@ class TimedRequest(MaskedRequest):
     acknowledged: bool
 
     def acknowledge(self) -> None:
-        """Acknowledge the message: at once if kombu does that locally, else from the event loop like Celery."""
+        """Acknowledge the message: at once if kombu does that locally, else from the event loop like Celery.
+
+        At once, it is in a thread, while the event loop may be closing the connection: any error may come of that. Then
+        the event loop tries again, and logs the error. What stays is for `tasks.worker.stall`.
+        """
         if not self.acknowledged and isinstance(self.message.channel, virtual.Channel):
-            self.message.ack_log_error(logger, self.connection_errors)
-            self.acknowledged = True
+            with suppress(Exception):
+                self.message.ack()
+                self.acknowledged = True
         super().acknowledge()
 
     @property

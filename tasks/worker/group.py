@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from billiard.einfo import ExceptionInfo
 from celery import signals
 from celery.app.trace import trace_task_ret
 
@@ -24,6 +25,9 @@ Message: TypeAlias = tuple[str, Sequence[str], tuple[Sequence[str], Mapping[str,
 
 Outcome: TypeAlias = tuple[int, Any, float]
 """The argument of Celery's `Request.on_success`: whether the task failed, result or `ExceptionInfo`, seconds."""
+
+Outcomes: TypeAlias = list[Outcome | None]
+"""Of each message; None if its task must run alone."""
 
 _thread = threading.local()
 
@@ -73,8 +77,12 @@ def current() -> Group | None:
     return getattr(_thread, "group", None)
 
 
-def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool) -> list[Outcome | None]:
+def run(
+    name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool
+) -> list[Outcome | None] | ExceptionInfo:
     """Run the tasks of several messages of a lease; return each outcome, None if the task must run alone.
+
+    If Celery itself raises, return its error: a pool of threads would drop it, and the attempt would seem to run on.
 
     Args:
         name: the name of the task.
@@ -83,10 +91,10 @@ def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool)
         is_alone: see `Group`.
     """
     started_at, is_traced = time.monotonic(), True  # Celery always traces the first task
-    group = Group([order_id for _, order_ids, *_ in messages for order_id in order_ids], lease, is_alone=is_alone)
-    outcomes: list[Outcome | None] = []
-    _thread.group = group
+    outcomes: Outcomes = []
     try:
+        group = Group([order_id for _, order_ids, *_ in messages for order_id in order_ids], lease, is_alone=is_alone)
+        _thread.group = group
         for task_id, order_ids, body, headers in messages:
             outcome = None
             if group.is_for(order_ids):
@@ -94,6 +102,8 @@ def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool)
                 outcome = outcome or trace_task_ret(name, task_id, headers, body, None, None)
                 is_traced = _has_receivers()
             outcomes.append(outcome)
+    except Exception:  # noqa: BLE001 - in the log and in Flower, by `on_failure` of each request
+        return ExceptionInfo()
     finally:
         _thread.group = None
     return outcomes

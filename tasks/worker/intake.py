@@ -12,6 +12,7 @@ no other order's attempts are counted.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
@@ -25,9 +26,12 @@ from kombu.utils.json import loads
 
 import orders
 from orders.errors import InvalidMessage
+from orders.logs import about
 from orders.schedule import CHUNK, Lease
 from tasks.messages import parse_claim
 from tasks.worker import group
+
+logger = logging.getLogger(__name__)
 
 LANES = 4
 """Concurrent attempts in the threads of a worker: one may wait for a locked row, or for the guard."""
@@ -195,7 +199,7 @@ class Intake(bootsteps.StartStopStep):
         return []
 
     def _done(self, requests: Sequence[Any], started_at: float, outcomes: Any) -> None:
-        if isinstance(outcomes, ExceptionInfo):  # the thread was asked to exit
+        if isinstance(outcomes, ExceptionInfo):
             self._lost(requests, outcomes)
             return
         pairs = list(zip(requests, outcomes, strict=True))
@@ -203,12 +207,12 @@ class Intake(bootsteps.StartStopStep):
         try:
             for request, outcome in pairs:
                 if outcome:
-                    request.on_success(outcome)
-        finally:  # start the next attempt even if a signal's receiver raises
+                    _tell(request, "on_success", outcome)
+        finally:  # start the next attempt even if the task asked its thread to exit
             self._end(again, len(requests), time.monotonic() - started_at)
 
     def _lost(self, requests: Sequence[Any], error: Any) -> None:
-        """Fail all requests of an attempt whose process has died."""
+        """Fail all requests of an attempt whose process has died, or which Celery could not run."""
         try:
             _each(requests, "on_failure", error)
         finally:
@@ -239,4 +243,13 @@ class Intake(bootsteps.StartStopStep):
 def _each(requests: Sequence[Any], method: str, *arguments: Any) -> None:
     """Call a method of each request with what the pool has reported about all of them."""
     for request in requests:
+        _tell(request, method, *arguments)
+
+
+def _tell(request: Any, method: str, *arguments: Any) -> None:
+    """Call a method of a request, and log its error, for which a pool of threads would drop the whole attempt."""
+    try:
         getattr(request, method)(*arguments)
+    except Exception as error:
+        extra = about("not_reported", error=str(error))
+        logger.exception("cannot report what became of message %s", request.id, extra=extra)

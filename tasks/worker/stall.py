@@ -88,9 +88,12 @@ class Stall(bootsteps.StartStopStep):
         raise ConnectionError("the worker gets no messages")
 
     def _has_room(self) -> bool:
-        """Return whether the worker asks for messages; a worker with as many as it may prefetch does not."""
+        """Return whether the worker should ask for messages: it has less than it may prefetch, or nothing left to do.
+
+        The two differ if kombu still counts messages that nobody works on, because they could not be acknowledged.
+        """
         qos = getattr(self._consumer.task_consumer.channel, "qos", None)
-        return bool(qos.can_consume()) if qos else not state.reserved_requests
+        return not state.reserved_requests or bool(qos and qos.can_consume())
 
     def _waiting(self) -> dict[str, int]:
         """Return how many messages wait in each of our queues that this worker consumes, without the empty ones."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
+from unittest.mock import Mock
 
 import celery
 import pytest
+from billiard.einfo import ExceptionInfo
 from celery import signals
 from celery.app.trace import build_tracer
 from redis import Redis
@@ -49,11 +51,11 @@ def claim(shop: Shop) -> Lease:
     return Lease(shop.schedule.claim(1000).lease)
 
 
-def run(shop: Shop, *order_ids: str, is_alone: bool = False) -> list[group.Outcome | None]:
-    lease = claim(shop)
-    return group.run(
-        "orders.expire", lease, [message(order_id, lease=lease) for order_id in order_ids], is_alone=is_alone
-    )
+def run(lease: Lease, *order_ids: str, is_alone: bool = False) -> group.Outcomes:
+    messages = [message(order_id, lease=lease) for order_id in order_ids]
+    outcomes = group.run("orders.expire", lease, messages, is_alone=is_alone)
+    assert isinstance(outcomes, list)
+    return outcomes
 
 
 def results(outcomes: Sequence[group.Outcome | None]) -> list[Any]:
@@ -82,7 +84,7 @@ def test_each_message_has_its_own_result_of_one_transaction(shop: Shop) -> None:
     calls: list[Sequence[str]] = []
     expire = shop.store.expire
     shop.store.expire = lambda order_ids: (calls.append(order_ids), expire(order_ids))[1]  # type: ignore[method-assign,func-returns-value]
-    outcomes = run(shop, "1", "2", "3", "4")
+    outcomes = run(claim(shop), "1", "2", "3", "4")
     assert results(outcomes) == [
         (0, "{'expired': 1}"),
         (0, "{'expired': 1}"),
@@ -101,7 +103,7 @@ def test_whoever_fails_fails_alone_with_its_traceback(shop: Shop, caplog: pytest
 
     shop.hooks.on_expire(refuse)
     shop.place("1", "2", "3")
-    first, second, third = run(shop, "1", "2", "3")
+    first, second, third = run(claim(shop), "1", "2", "3")
     assert results([first, third]) == [(0, "{'expired': 1}")] * 2
     assert second
     has_failed, told, _ = second
@@ -118,7 +120,7 @@ def test_an_outage_is_the_failure_of_each(shop: Shop, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(shop.store, "expire", fail)
     shop.place("1", "2", "3")
-    outcomes = run(shop, "1", "2", "3")
+    outcomes = run(claim(shop), "1", "2", "3")
     assert [outcome and outcome[0] for outcome in outcomes] == [1, 1, 1]
     told = [cast("group.Outcome", outcome)[1] for outcome in outcomes]
     assert {str(each.exception) for each in told} == {"the database is down"}
@@ -133,7 +135,7 @@ def test_a_redis_that_is_away_is_the_failure_of_each(shop: Shop, monkeypatch: py
         raise ScheduleUnavailable("Redis is away")
 
     monkeypatch.setattr("orders.schedule.sorted_set.Schedule.start", fail)
-    outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], is_alone=False)
+    outcomes = run(lease, "1", "2")
     assert [outcome and outcome[0] for outcome in outcomes] == [1, 1]
     assert shop.status("1") == shop.status("2") == "pending"
 
@@ -145,7 +147,7 @@ def test_a_bug_before_anything_was_begun_is_the_failure_of_each(shop: Shop, monk
     shop.place("1", "2")
     lease = claim(shop)
     monkeypatch.setattr("orders.schedule.sorted_set.Schedule.start", fail)
-    outcomes = group.run("orders.expire", lease, [message(each, lease=lease) for each in ("1", "2")], is_alone=False)
+    outcomes = run(lease, "1", "2")
     assert [type(cast("group.Outcome", outcome)[1].exception) for outcome in outcomes] == [ZeroDivisionError] * 2
 
 
@@ -155,37 +157,46 @@ def test_a_bug_is_the_failure_of_each(shop: Shop, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("orders.expiry.attempt.Attempt.run", fail)
     shop.place("1", "2")
-    outcomes = run(shop, "1", "2")
+    outcomes = run(claim(shop), "1", "2")
     assert [type(cast("group.Outcome", outcome)[1].exception) for outcome in outcomes] == [ZeroDivisionError] * 2
+
+
+def test_an_error_of_celery_is_told_although_a_pool_of_threads_would_drop_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.place("1")
+    lease = claim(shop)
+    monkeypatch.setattr("tasks.worker.group.trace_task_ret", Mock(side_effect=ZeroDivisionError))
+    told = group.run("orders.expire", lease, [message("1", lease=lease)], is_alone=False)
+    assert isinstance(told, ExceptionInfo)
+    assert "ZeroDivisionError" in str(told.traceback)
+    assert group.current() is None
 
 
 def test_what_was_tried_before_is_left_until_it_is_alone(shop: Shop, redis: Redis) -> None:
     shop.place("1", "2", "3")
     redis.hset("{orders}:attempts", mapping={"1": 1, "3": 1})
     with listening(signals.task_prerun) as heard:
-        outcomes = run(shop, "1", "2", "3")
+        outcomes = run(claim(shop), "1", "2", "3")
     assert results(outcomes) == [None, (0, "{'expired': 1}"), None]
     assert heard == ["task of 2"]
     assert shop.status("1") == shop.status("3") == "pending"
     lease = Lease(cast("float", shop.score("1")))
-    again = group.run("orders.expire", lease, [message("1", lease=lease)], is_alone=True)
+    again = run(lease, "1", is_alone=True)
     assert results(again) == [(0, "{'expired': 1}")]
     assert shop.status("1") == "expired"
 
 
 def test_what_is_void_does_nothing(shop: Shop) -> None:
     shop.place("1")
-    void = Lease(12345.0)
-    assert results(group.run("orders.expire", void, [message("1", lease=void)], is_alone=False)) == [
-        (0, "{'stale': 1}")
-    ]
+    assert results(run(Lease(12345.0), "1")) == [(0, "{'stale': 1}")]
     assert shop.status("1") == "pending"
 
 
 def test_whoever_listens_hears_of_each_message(shop: Shop) -> None:
     shop.place("1", "2", "3")
     with listening(signals.task_prerun, signals.task_postrun, signals.task_success) as heard:
-        assert results(run(shop, "1", "2", "3")) == [(0, "{'expired': 1}")] * 3
+        assert results(run(claim(shop), "1", "2", "3")) == [(0, "{'expired': 1}")] * 3
     assert heard == [f"task of {number}" for number in (1, 2, 3) for _ in range(3)]
 
 

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 from celery import Celery
+from celery.worker import state
 from kombu.messaging import Consumer
 
 import tasks
@@ -100,7 +101,17 @@ def test_a_queue_that_was_empty_in_between_stalls_nobody(shop: Shop, stall: Stal
 def test_a_worker_without_room_is_only_busy(shop: Shop, consumer: Any, stall: Stall) -> None:
     leave_message(shop)
     consumer.task_consumer.channel.qos.can_consume = lambda: False
+    state.reserved_requests.add(work := Mock())
     for _ in range(5):
+        stall.look()
+    state.reserved_requests.discard(work)
+
+
+def test_a_worker_without_room_and_without_work_is_stalled(shop: Shop, consumer: Any, stall: Stall) -> None:
+    leave_message(shop)
+    consumer.task_consumer.channel.qos.can_consume = lambda: False  # it counts what could not be acknowledged
+    stall.look()
+    with pytest.raises(ConnectionError):
         stall.look()
 
 

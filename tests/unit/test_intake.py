@@ -226,19 +226,23 @@ def test_each_task_of_a_process_that_was_lost_has_failed(how: str) -> None:
     assert worker.under_way() == [["next"]]
 
 
-@pytest.mark.parametrize("how", ["on_success", "on_failure"])
-def test_a_request_that_cannot_be_told_holds_up_no_other_attempt(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
+@pytest.mark.parametrize("method", ["on_accepted", "on_success", "on_failure"])
+def test_a_request_that_cannot_be_told_holds_up_no_other(
+    method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(request: Request, *_: object) -> None:
+        if request.id == "0":
+            raise ZeroDivisionError
 
-    worker = Worker(processes=1)
-    monkeypatch.setattr(Request, how, fail)
-    worker.bring(Request("first"))
+    worker, requests = Worker(processes=1), some(2)
+    monkeypatch.setattr(Request, method, fail)
+    worker.bring(*requests)
     worker.bring(Request("next"))
     job = worker.take()
-    with pytest.raises(ZeroDivisionError):
-        job.end() if how == "on_success" else job.options["error_callback"](None)
+    job.accept()
+    job.options["error_callback"](None) if method == "on_failure" else job.end()
     assert worker.under_way() == [["next"]]
+    assert caplog.messages == ["cannot report what became of message 0"]
 
 
 def test_all_that_falls_due_at_the_same_time_is_one_attempt() -> None:

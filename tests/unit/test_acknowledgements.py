@@ -1,0 +1,44 @@
+"""What a worker does if a message cannot be acknowledged at once, with kombu's broker in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from celery import Celery
+
+from tasks import app as library
+from tasks.worker.clock import TimedRequest
+
+
+@pytest.fixture
+def request_() -> Iterator[TimedRequest]:
+    """A request of a message that was delivered."""
+    app = Celery("shop", broker="memory://acknowledged", set_as_current=False)
+    with app, app.connection_for_write() as connection:
+        queue = app.amqp.queues["celery"](connection.default_channel)
+        queue.declare()
+        app.send_task("orders.expire", ["1"], {"lease": 1.0}, ignore_result=True, connection=connection)
+        message = queue.get()
+        assert message is not None
+        yield TimedRequest(message, app=app, task=library.tasks["orders.expire"], on_ack=Mock())
+
+
+def test_it_is_acknowledged_at_once(request_: Any) -> None:
+    request_.acknowledge()
+    request_.acknowledge()
+    assert request_.acknowledged
+    assert request_.message.acknowledged
+    request_._on_ack.assert_not_called()
+
+
+def test_an_error_of_a_connection_that_is_being_closed_is_left_to_the_event_loop(
+    request_: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # which is what a thread gets that reads while the event loop closes
+    monkeypatch.setattr(request_.message.channel, "basic_ack", Mock(side_effect=ValueError("I/O on closed file")))
+    request_.on_accepted(1, 0.0)
+    request_.acknowledge()
+    request_._on_ack.assert_called_once()
