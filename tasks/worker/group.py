@@ -77,9 +77,7 @@ def current() -> Group | None:
     return getattr(_thread, "group", None)
 
 
-def run(
-    name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool
-) -> list[Outcome | None] | ExceptionInfo:
+def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool) -> Outcomes | ExceptionInfo:
     """Run the tasks of several messages of a lease; return each outcome, None if the task must run alone.
 
     If Celery itself raises, return its error: a pool of threads would drop it, and the attempt would seem to run on.
