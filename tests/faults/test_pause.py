@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from orders.expiry.pause import BRAKE, pause_schedule, resume_schedule
 from orders.store.sql_store import SqlStore
-from tests.faults.deployment import LEASE, Deployment
+from tests.faults.deployment import AHEAD, LEASE, Deployment
 
 
 def now(deployment: Deployment) -> datetime:
@@ -75,12 +75,11 @@ def test_a_pause_in_a_flood_in_which_a_worker_is_killed(deployment: Deployment) 
 
 def test_a_pause_of_orders_that_a_worker_holds_until_their_deadlines(deployment: Deployment) -> None:
     # given a worker that holds orders, of which none is due
-    deployment.change(sweep_interval=4.0, max_backlog=10_000, lease=300.0)
+    deployment.change(lookahead=AHEAD, max_backlog=10_000, lease=300.0)
     deployment.beat()
     deployment.worker()
     deployment.ready()
-    deployment.until_swept()  # so that the next sweep, in four seconds, claims all at once
-    deployment.place(due=6.0, spread=2)
+    deployment.place_ahead()
     deployment.until(deployment.leased, within=20, why="they were not claimed")
     # when it is paused before they fall due, and resumed after
     with paused(deployment):
