@@ -83,9 +83,9 @@ def test_sigterm_while_orders_wait_for_their_deadlines(deployment: Deployment, w
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with its group"])
 def test_sigterm_during_a_sweep(deployment: Deployment, whole_group: bool) -> None:
-    # given many more orders than a sweep sends in a moment
+    # given many more orders than a sweep sends in a moment, or in the seconds that a slow machine may need to notice
     deployment.change(lease=300.0, sweep_interval=8.0, max_backlog=1_000_000, batch_threshold=1_000_000)
-    deployment.place(8000)
+    deployment.place(16_000)
     deployment.beat()
     worker = deployment.worker()
     deployment.until(lambda: deployment.redis.llen("orders.expire") > 2000, within=40, why="no sweep ran")
