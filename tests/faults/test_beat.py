@@ -112,7 +112,8 @@ def test_a_worker_that_takes_no_sweeps_sweeps_too_when_beat_is_dead(deployment: 
 def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat: bool, faketime: str) -> None:
     wrong = {"LD_PRELOAD": faketime, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     if with_beat:  # else the worker stands in for it, by its wrong clock
-        deployment.change(sweep_interval=4.0)  # libfaketime may hold up a worker for longer than three of a second
+        # libfaketime may hold up a worker for longer than three of a second (and an order, if it then is claimed anew)
+        deployment.change(sweep_interval=8.0, lease=30.0)
         deployment.beat()
     deployment.start(f"worker -c {POOL} -l INFO", **wrong)
     deployment.ready()
