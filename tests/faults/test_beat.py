@@ -73,9 +73,7 @@ def test_workers_stand_in_for_all_of_beat(deployment: Deployment) -> None:
 @pytest.mark.parametrize("offset", ["-600s", "+600s"], ids=["back", "forward"])
 def test_the_clock_of_beat_is_set(deployment: Deployment, offset: str, faketime: str) -> None:
     # given a worker, and beat, on a host whose clock is set while it runs
-    deployment.change(
-        sweep_interval=2.0
-    )  # a slow machine may hold up beat, or a sweep, for longer than three of a second
+    deployment.change(sweep_interval=2.0)  # a slow machine may hold up a sweep for longer than three of a second
     clock = deployment.folder / "clock"
     clock.write_text("+0s")
     deployment.worker()
