@@ -83,7 +83,7 @@ class Reader:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{file.read_text()}\n{block.text}" if block.is_addition else block.text)
 
-    def run(self, command: str, *, within: float = 120) -> str:
+    def run(self, command: str, *, within: float = 300) -> str:
         """Run commands, and return what they print. They must not fail, or take longer than so many seconds."""
         ran = subprocess.run(
             ["/bin/sh", "-e", "-c", command],

@@ -85,7 +85,7 @@ def count(shop: Shop, rows: str) -> int:
 def test_a_worker_without_its_hooks_does_not_start(shop: Shop, settings: Settings, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-c", "1"]
     ran = subprocess.run(
-        command, cwd=tmp_path, env=environment(settings), capture_output=True, text=True, check=False, timeout=30
+        command, cwd=tmp_path, env=environment(settings), capture_output=True, text=True, check=False, timeout=120
     )
     assert ran.returncode != 0
     assert "ORDERS_HOOKS names 'order_hooks', but importing it failed" in ran.stderr

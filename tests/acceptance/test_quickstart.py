@@ -10,15 +10,15 @@ from tests.blocks import Reader, blocks
 PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
 
 SECONDS = 8
-"""The customers' time to pay, in place of the 20 s of the page: two orders are placed meanwhile, and one is paid."""
+"""The time to pay of the order that expires, in place of the 20 s of the page. The other one has an hour."""
 
 
 def test_one_order_expires_and_the_other_is_paid(tmp_path: Path) -> None:
-    # given the page, with less time for the customers
+    # given the page, with less time for the first customer, and more for the second: Python starts before he has paid
     page = PAGE.read_text()
     assert page.count("timedelta(seconds=20)") == 1
-    found = blocks(page.replace("timedelta(seconds=20)", f"timedelta(seconds={SECONDS})"))
-    reader = Reader.of(tmp_path, ORDERS_SWEEP_INTERVAL="1")
+    found = blocks(page.replace("timedelta(seconds=20)", f"timedelta(seconds={SECONDS} if number == 1 else 3600)"))
+    reader = Reader.of(tmp_path, ORDERS_SWEEP_INTERVAL="2")
     for block in found:
         if block.file:
             reader.write(block)
@@ -30,7 +30,11 @@ def test_one_order_expires_and_the_other_is_paid(tmp_path: Path) -> None:
         # then the order that is paid is accepted, and the other expires
         assert reader.run(placing).strip() == "accepted"
         wait_until(lambda: "lapsed: [1]" in terminal.read_text(), within=SECONDS + 10, why="the order does not expire")
-        told = reader.run(f"{placing.splitlines()[0]}\n{asking}")  # in the same terminal
+        same_terminal = placing.splitlines()[0]
+        told = reader.run(f"{same_terminal}\n{asking}")
+        # and the order that is paid does not, when a worker looks at it
+        reader.run(f"{same_terminal}\norders enqueue 2 --timeout 0")
+        wait_until(lambda: "expire {'closed': 1}" in terminal.read_text(), within=20, why="nobody looks at it")
     assert "order 1: lapsed\n" in told
     assert "too_late give the money back\nHealthy\nok " in told
     assert "lapsed: [2]" not in terminal.read_text()

@@ -82,10 +82,10 @@ def test_one_pays_in_time_and_another_too_late(shop: OpenShop, shoot: Shoot) -> 
         expect(state).to_contain_text("Paid")
         shoot(page, "paid")
         # and one that is not, with its page left open where nothing updates it
-        late = customer.order(page, PLATE)
         cookies = customer.context.storage_state()
         with shop.visitor(**DESKTOP, storage_state=cookies, java_script_enabled=False) as other_tab:
             stale = other_tab.page()
+            late = customer.order(page, PLATE)
             stale.goto(f"/orders/{late}")
             expect(state).to_contain_text("Expired", timeout=DEADLINE)
             # when that is paid all the same
@@ -172,11 +172,10 @@ def test_the_admin_goes_on_by_itself_but_moves_nothing_that_somebody_has_ticked(
         number = customer.order(till, PITCHER)
         # then the order appears, and goes when it expires, on the page that was opened
         row = page.locator("#result_list tr", has=page.get_by_role("link", name=str(number), exact=True))
-        expect(row).to_be_visible(timeout=DEADLINE)
-        expect(page.locator(".history:visible .uplot")).to_have_count(2)
-        shoot(page, "admin")
         row.get_by_role("checkbox").check()
         expect(page.locator(".action-counter")).to_contain_text("selected: the list stands still")
+        expect(page.locator(".history:visible .uplot")).to_have_count(2)
+        shoot(page, "admin")
         # and while it is ticked it stays, although it has expired
         expect(pending).to_have_text("0", timeout=DEADLINE)
         expect(row).to_be_visible()

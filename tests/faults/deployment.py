@@ -40,6 +40,9 @@ POOL = 8
 BACKLOG = 500
 """Messages that may wait: so few that a slow machine takes them before their lease of six seconds ends."""
 
+AHEAD = 12.0
+"""``ORDERS_LOOKAHEAD`` with which the next sweep claims all that `Deployment.place_ahead` has placed."""
+
 ROOT = str(Path(__file__).parents[2])
 
 FRAMEWORKS = {
@@ -198,6 +201,10 @@ class Deployment:
             connection.execute(sa.text(insert), {"ids": list(deadlines), "deadlines": list(deadlines.values())})
         if enqueue:
             self.expiry.schedule.enqueue((str(order), deadline) for order, deadline in deadlines.items())
+
+    def place_ahead(self) -> None:
+        """Place orders that are due in ten seconds: with `AHEAD`, workers hold them for most of these."""
+        self.place(due=AHEAD - 2, spread=2)
 
     def drain_half(self) -> None:
         """Start a worker and beat, place orders that are due, and wait until some of them have been expired."""

@@ -14,8 +14,9 @@ from orders.embedded import EmbeddedRedis, find_redis_server, free_port
 
 NAME = "shop"
 QUORUM = 2
-DOWN_AFTER = 1000
-"""Milliseconds without an answer after which a Sentinel takes a server for dead. The default, 30,000, suits few."""
+DOWN_AFTER = 2000
+"""Milliseconds without an answer after which a Sentinel takes a server for dead. The default, 30,000, suits few; a test
+needs some of them to see that there is no master."""
 
 REPLICA = ("--repl-diskless-sync-delay", "0")
 """So that a replica is one at once."""

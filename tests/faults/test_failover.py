@@ -34,12 +34,12 @@ def test_a_master_killed(deployment: Deployment, sentinels: Watched) -> None:
     deployment.beat()
     deployment.worker()
     deployment.ready()
-    deployment.place(4000)
+    deployment.place(4000, spread=8.0)  # so that enough are left to expire when the replicas are cut off
     deployment.until_expired(300)
     # when the master dies, and with it what it has not told its replicas: what was settled, and 500 orders
     sentinels.cut_off()
     deployment.until_expired(deployment.expired() + 100)
-    deployment.place(500, first=5001, due=2.0)
+    deployment.place(500, first=5001, due=6.0)
     os.kill(deployment.redis_server.pid, signal.SIGKILL)
     deployment.breaks()
     # then a caller hears of it as of any Redis that is down, until there is another master

@@ -22,7 +22,8 @@ def postgres_url(own_postgres: PostgresServer) -> str:
 @pytest.mark.parametrize("adapter", ["django", "flask"], indirect=True)
 def test_one_fault_after_another(deployment: Deployment, own_postgres: PostgresServer) -> None:
     # given a shop whose hook gives stock back by the framework's models, and fails for order 7
-    deployment.change(max_attempts=2, lease=4.0, max_backlog=250)
+    # (an order that is tried when a worker is killed, and again when the next one is, has one attempt left)
+    deployment.change(max_attempts=3, lease=4.0, max_backlog=250)
     deployment.environment["SHOP_POISON"] = "7"
     deployment.beat()
     worker = deployment.worker()

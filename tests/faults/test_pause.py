@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from orders.expiry.pause import BRAKE, pause_schedule, resume_schedule
 from orders.store.sql_store import SqlStore
-from tests.faults.deployment import LEASE, Deployment
+from tests.faults.deployment import AHEAD, LEASE, Deployment
 
 
 def now(deployment: Deployment) -> datetime:
@@ -24,18 +24,29 @@ def now(deployment: Deployment) -> datetime:
     return found
 
 
+def until_attempts_have_ended(deployment: Deployment) -> None:
+    """Wait until every transaction has ended that runs now: those do not know of a pause that began meanwhile."""
+    others = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start < :start")
+    start = now(deployment)
+
+    def have_ended() -> bool:
+        with deployment.engine.connect() as connection:
+            return not connection.scalar(others, {"start": start})
+
+    deployment.until(have_ended, within=20, why="a transaction does not end")
+
+
 def expired_between(deployment: Deployment, start: datetime, end: datetime) -> int:
-    count = (
-        """SELECT count(*) FROM audit WHERE became = 'expired' AND at >= :start + interval '1 second' AND at < :end"""
-    )
+    count = "SELECT count(*) FROM audit WHERE became = 'expired' AND at >= :start AND at < :end"
     with deployment.engine.connect() as connection:
         return int(connection.execute(sa.text(count), {"start": start, "end": end}).scalar_one())
 
 
 @contextmanager
 def paused(deployment: Deployment) -> Iterator[None]:
-    """Pause, go on after the block, and check that nothing has expired from a second after the pause on."""
+    """Pause, go on after the block, and check that nothing has expired but in transactions that ran when it began."""
     pause_schedule(deployment.expiry, reason="the gateway is down", by="anna")
+    until_attempts_have_ended(deployment)
     since = now(deployment)
     yield
     for _ in range(3):
@@ -75,12 +86,11 @@ def test_a_pause_in_a_flood_in_which_a_worker_is_killed(deployment: Deployment) 
 
 def test_a_pause_of_orders_that_a_worker_holds_until_their_deadlines(deployment: Deployment) -> None:
     # given a worker that holds orders, of which none is due
-    deployment.change(sweep_interval=4.0, max_backlog=10_000, lease=300.0)
+    deployment.change(lookahead=AHEAD, max_backlog=10_000, lease=300.0)
     deployment.beat()
     deployment.worker()
     deployment.ready()
-    deployment.until_swept()  # so that the next sweep, in four seconds, claims all at once
-    deployment.place(due=6.0, spread=2)
+    deployment.place_ahead()
     deployment.until(deployment.leased, within=20, why="they were not claimed")
     # when it is paused before they fall due, and resumed after
     with paused(deployment):
@@ -111,6 +121,7 @@ def test_the_brake_stops_a_flood_until_somebody_resumes(deployment: Deployment) 
         found = pauses.current()
         assert found
         assert (found.by, found.until) == (BRAKE, None)
+        until_attempts_have_ended(deployment)
         before = deployment.expired()
         for _ in range(3):
             deployment.until_swept()

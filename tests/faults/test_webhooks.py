@@ -22,9 +22,9 @@ class Mean:
         self._deployment, self._receiver, self._left = deployment, receiver, [30, 60, 90]
 
     def answer(self, _: Received) -> int:
-        if self._left and len(self._receiver.got) == self._left[0]:
-            self._left.pop(0)
+        if self._left and len(self._receiver.got) >= self._left[0]:
             self._deployment.kill(self._deployment.processes[-1])
+            self._left.pop(0)  # not before it is dead: then the test starts another one
         return 200
 
     def has_killed(self, times: int) -> bool:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.faults.deployment import BACKLOG, LEASE, PATIENCE, POOL, Deployment
+from tests.faults.deployment import AHEAD, BACKLOG, PATIENCE, POOL, SWEEP, Deployment
 
 
 def all_leased(deployment: Deployment, number: int = 2000) -> bool:
@@ -44,33 +44,32 @@ def test_kill_9_pool_children(deployment: Deployment) -> None:
 
 def test_kill_9_a_worker_that_holds_orders_until_their_deadlines(deployment: Deployment) -> None:
     # given a worker that holds 2,000 orders, of which none is due
-    deployment.change(sweep_interval=4.0, max_backlog=10_000)
+    lease = AHEAD + 8  # by which no order is claimed again before it is due
+    deployment.change(lookahead=AHEAD, lease=lease, max_backlog=10_000)
     deployment.beat()
     worker = deployment.worker()
     deployment.ready()
-    deployment.until_swept()  # so that the next sweep, in four seconds, claims all at once
-    deployment.place(due=5.5, spread=2)
+    deployment.place_ahead()
     deployment.until(lambda: all_leased(deployment), within=20, why="they were not claimed")
     deployment.until(lambda: deployment.redis.llen("orders.expire") == 0, within=20, why="they were not taken")
     # when it dies, and another takes its place
     deployment.kill(worker)
     deployment.breaks()
-    deployment.change(max_backlog=BACKLOG)
+    deployment.change(lookahead=SWEEP, max_backlog=BACKLOG)
     deployment.worker("two")
     # then they are closed within a lease, the sweeps beside it, and the time to work them off
     report = deployment.finish(within=60)
-    assert report.recovery < PATIENCE * (LEASE + 2 * 4 + 20)
+    assert report.recovery < PATIENCE * (lease + 2 * SWEEP + 20)
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with its group"])
 def test_sigterm_while_orders_wait_for_their_deadlines(deployment: Deployment, whole_group: bool) -> None:
     # given a lease that is longer than the test, and a worker that holds what it took
-    deployment.change(lease=300.0, sweep_interval=5.0, max_backlog=10_000)
+    deployment.change(lookahead=AHEAD, lease=300.0, max_backlog=10_000)
     deployment.beat()
     worker = deployment.worker()
     deployment.ready()
-    deployment.until_swept()  # so that the next sweep, in five seconds, claims all at once
-    deployment.place(due=6.5, spread=2)
+    deployment.place_ahead()
     deployment.until(lambda: all_leased(deployment), within=20, why="they were not claimed")
     # when it is asked to stop
     deployment.breaks()
@@ -84,9 +83,9 @@ def test_sigterm_while_orders_wait_for_their_deadlines(deployment: Deployment, w
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with its group"])
 def test_sigterm_during_a_sweep(deployment: Deployment, whole_group: bool) -> None:
-    # given many more orders than a sweep sends in a moment
+    # given many more orders than a sweep sends in a moment, or in the seconds that a slow machine may need to notice
     deployment.change(lease=300.0, sweep_interval=8.0, max_backlog=1_000_000, batch_threshold=1_000_000)
-    deployment.place(8000)
+    deployment.place(16_000)
     deployment.beat()
     worker = deployment.worker()
     deployment.until(lambda: deployment.redis.llen("orders.expire") > 2000, within=40, why="no sweep ran")

@@ -83,7 +83,7 @@ class Deployment:
         order_id = f"alive-{uuid4()}"
         self.place(order_id)
         self.redis.zadd("orders", {order_id: 1})
-        wait_until(lambda: self.rows()[order_id][0] == "expired", within=5, why="the worker does not go on")
+        wait_until(lambda: self.rows()[order_id][0] == "expired", within=20, why="the worker does not go on")
         assert self.worker.is_running()
 
     def log(self) -> str:

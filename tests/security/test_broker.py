@@ -64,7 +64,7 @@ def test_nothing_but_json_is_read_from_a_queue(deployment: Deployment, payloads:
         for queue in QUEUES
         for kind, body in payloads.items()
     ]
-    wait_until(lambda: len(REFUSED.findall(deployment.log())) >= len(sent), within=5, why="they were not refused")
+    wait_until(lambda: len(REFUSED.findall(deployment.log())) >= len(sent), within=20, why="they were not refused")
     assert not [event for event in deployment.watcher.of("task-started") if event["uuid"] in sent]
     deployment.expires_an_order()
     assert not proof.exists()
