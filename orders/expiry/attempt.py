@@ -137,6 +137,8 @@ class Attempt:
                     self._decide(self._store.expire, order_ids)
                 else:
                     self._ask(self._guard, order_ids)
+                # Of the others each worker has died, but one may have done so, or lost its lease, after its commit.
+                self._decide(self._store.look, [id_ for id_, result in self._results.items() if result.number > limit])
             except OUTAGE as error:
                 self._outage = error
             if settings.remind:

@@ -18,7 +18,7 @@ the guard was not asked             rescheduled after the breaker's pause; no at
 a server failed                     rescheduled after `OUTAGE_BACKOFF`; no attempt is counted
 a hook raised, or the id is invalid rescheduled with backoff, then buried
 the UPDATE did not change a due row rescheduled with backoff, then buried
-the worker process died each time   buried
+each worker died, and it is due     buried
 =================================== ==========================================================================
 """
 
@@ -182,7 +182,7 @@ class _Planner:
         if verdict and verdict.outcome in _NOT_YET and not result.lacks_reminder:
             self._move(order_id, verdict, number)
             return found
-        if result.lacks_reminder or (self._outage and not result.error and number <= limit):
+        if result.lacks_reminder or (self._outage and not result.error):
             why = reason(result) if result.error else str(self._outage)
             self._reschedule(order_id, result, OUTAGE_BACKOFF, why, is_counted=False)
             return (*found, "postponed")
@@ -271,7 +271,7 @@ def _reason(result: Result) -> str:
         return f"{type(result.error).__name__}: {result.error}"
     if result.answer is Answer.UNKNOWN and result.reply:
         return result.reply.reason
-    if result.verdict:
+    if result.verdict and (result.verdict.reason or result.verdict.outcome is not Outcome.DUE):
         return result.verdict.reason
     if result.number == 2:
         return "the only attempt did not finish: the worker process died"

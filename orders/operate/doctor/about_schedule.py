@@ -163,11 +163,13 @@ def check_pace(patient: Patient) -> Iterator[Finding]:
 def check_settings(patient: Patient) -> Iterator[Finding]:
     """Check for valid settings that do not fit together."""
     settings = patient.settings
-    if settings.lease < 2 * settings.sweep_interval:
+    least = 2 * settings.lookahead + settings.sweep_interval
+    if settings.lease < least:
         yield warning(
             "settings.lease",
-            f"ORDERS_LEASE is {settings.lease:g} s, less than two intervals of {settings.sweep_interval:g} s",
-            "With a backlog of a few seconds, messages expire before a worker handles them. The default is 120 s.",
+            f"ORDERS_LEASE is {settings.lease:g} s, less than twice ORDERS_LOOKAHEAD and an interval, {least:g} s",
+            "With a backlog of a few seconds, or if a message is lost, a sweep may claim orders again before a worker "
+            "could start the message of the last sweep. The default is 120 s.",
         )
     elif patient.expiry.hooks.guard_hook and settings.lease < 4 * settings.guard_timeout:
         yield warning(
