@@ -16,6 +16,10 @@ from kombu.transport import virtual
 from orders.schedule import Schedule
 from tasks.worker.events import MaskedRequest
 
+LEAD = 0.005
+"""Seconds before a deadline at which a worker begins: it has told Redis of its attempt when the time comes. That halves
+the median lateness of 500 orders a second, from 9 to 4 ms (docs/explanation/performance.md)."""
+
 _ahead = timedelta(0)
 """How far this host's clock is ahead of Redis's."""
 
@@ -61,9 +65,15 @@ class TimedRequest(MaskedRequest):
 
     @property
     def eta(self) -> datetime | None:
-        """When to start the task."""
+        """When to start the task: shortly before it is `due`."""
         eta: datetime | None = self._eta
-        return eta and eta + _ahead
+        return eta and eta + _ahead - timedelta(seconds=LEAD)
+
+    @property
+    def due(self) -> float:
+        """The time of the message, as Unix time by this host's clock; 0 if it has none."""
+        eta: datetime | None = self._eta
+        return (eta + _ahead).timestamp() if eta else 0.0
 
     @property
     def expires(self) -> datetime | None:

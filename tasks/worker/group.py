@@ -19,6 +19,7 @@ import orders
 from orders import tracing
 from orders.errors import OrdersError
 from orders.schedule import Lease
+from tasks.worker.clock import LEAD
 
 Message: TypeAlias = tuple[str, Sequence[str], tuple[Sequence[str], Mapping[str, Any], Any], dict[str, Any]]
 """Task id, order ids, body and headers of a message: plain data that can be sent to another process."""
@@ -29,7 +30,7 @@ Outcome: TypeAlias = tuple[int, Any, float]
 Outcomes: TypeAlias = list[Outcome | None]
 """Of each message; None if its task must run alone."""
 
-_thread = threading.local()
+_thread, _never = threading.local(), threading.Event()
 
 
 class Group:
@@ -77,7 +78,9 @@ def current() -> Group | None:
     return getattr(_thread, "group", None)
 
 
-def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool) -> Outcomes | ExceptionInfo:
+def run(
+    name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool, due: float
+) -> Outcomes | ExceptionInfo:
     """Run the tasks of several messages of a lease; return each outcome, None if the task must run alone.
 
     If Celery itself raises, return its error: a pool of threads would drop it, and the attempt would seem to run on.
@@ -87,12 +90,15 @@ def run(name: str, lease: Lease, messages: Sequence[Message], *, is_alone: bool)
         lease: the lease of all messages.
         messages: the messages.
         is_alone: see `Group`.
+        due: when the last of the orders is due, as Unix time by this host's clock.
     """
     started_at, is_traced = time.monotonic(), True  # Celery always traces the first task
     outcomes: Outcomes = []
     try:
         group = Group([order_id for _, order_ids, *_ in messages for order_id in order_ids], lease, is_alone=is_alone)
         _thread.group = group
+        if (wait := due - time.time()) > 0:
+            _never.wait(min(wait, LEAD))
         for task_id, order_ids, body, headers in messages:
             outcome = None
             if group.is_for(order_ids):

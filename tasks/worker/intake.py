@@ -173,7 +173,10 @@ class Intake(bootsteps.StartStopStep):
         self._consumer.pool.apply_async(
             group.run,
             (task.name, requests[0].lease, messages),
-            {"is_alone": is_alone or len(requests[0].order_ids) > 1},
+            {
+                "is_alone": is_alone or len(requests[0].order_ids) > 1,
+                "due": max(request.due for request in requests),
+            },
             accept_callback=None if is_alone else partial(_each, requests, "on_accepted"),
             callback=partial(self._done, requests, time.monotonic()),
             error_callback=partial(self._lost, requests),

@@ -131,8 +131,7 @@ def all_rules_work(server: str) -> None:
 
 
 def test_prometheus_sees_what_real_workers_did(shop: Shop, settings: Settings, prometheus: str, tmp_path: Path) -> None:
-    # given orders that a guard knows to be paid or not; ten were never enqueued, one has no row, one is
-    # impossible
+    # given orders that a guard knows to be paid or not; ten were never enqueued, one has no row, one is impossible
     (tmp_path / "shop_hooks.py").write_text(HOOKS)
     shop.create("integer")
     placed_at = time.monotonic()

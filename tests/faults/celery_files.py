@@ -15,9 +15,10 @@ beat_schedule["reconcile"]["schedule"] = 3.0
 
 SLEEPLESS = """
 import select, time
-from tasks import app
 
 time.sleep = lambda seconds: select.select([], [], [], seconds)
+
+from tasks import app
 """
 """An app for processes under libfaketime, with which Python's own `time.sleep` fails (EINVAL of clock_nanosleep)."""
 

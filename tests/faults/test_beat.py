@@ -113,7 +113,7 @@ def test_a_worker_whose_clock_is(deployment: Deployment, offset: str, with_beat:
         # libfaketime may hold up a worker for longer than three of a second (and an order, if it then is claimed anew)
         deployment.change(sweep_interval=8.0, lease=30.0)
         deployment.beat()
-    deployment.start(f"worker -c {POOL} -l INFO", **wrong)
+    deployment.start(f"worker -c {POOL} -l INFO", app="sleepless", **wrong)
     deployment.ready()
     deployment.place(500, due=3, spread=3)  # libfaketime has the threads of a worker wait for each other
     deployment.breaks()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 from unittest.mock import Mock
 
@@ -20,6 +22,7 @@ from orders.schedule.records import Lease
 from orders.store.outcomes import Verdict
 from tasks import app
 from tasks.worker import group
+from tasks.worker.clock import LEAD
 from tests.conftest import Shop
 
 
@@ -53,7 +56,7 @@ def claim(shop: Shop) -> Lease:
 
 def run(lease: Lease, *order_ids: str, is_alone: bool = False) -> group.Outcomes:
     messages = [message(order_id, lease=lease) for order_id in order_ids]
-    outcomes = group.run("orders.expire", lease, messages, is_alone=is_alone)
+    outcomes = group.run("orders.expire", lease, messages, is_alone=is_alone, due=0.0)
     assert isinstance(outcomes, list)
     return outcomes
 
@@ -161,13 +164,28 @@ def test_a_bug_is_the_failure_of_each(shop: Shop, monkeypatch: pytest.MonkeyPatc
     assert [type(cast("group.Outcome", outcome)[1].exception) for outcome in outcomes] == [ZeroDivisionError] * 2
 
 
+def test_an_attempt_that_begins_early_is_counted_and_waits(
+    shop: Shop, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[tuple[float, object]] = []
+    attempts = partial(redis.hget, "{orders}:attempts", "1")
+    monkeypatch.setattr(group._never, "wait", lambda seconds: waited.append((seconds, attempts())))
+    shop.place("1")
+    lease = claim(shop)
+    messages = [message("1", lease=lease)]
+    # even if this host's clock was set back meanwhile, it is for a moment
+    group.run("orders.expire", lease, messages, is_alone=False, due=time.time() + 3600)
+    assert waited == [(LEAD, b"1")]
+    assert shop.status("1") == "expired"
+
+
 def test_an_error_of_celery_is_told_although_a_pool_of_threads_would_drop_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.place("1")
     lease = claim(shop)
     monkeypatch.setattr("tasks.worker.group.trace_task_ret", Mock(side_effect=ZeroDivisionError))
-    told = group.run("orders.expire", lease, [message("1", lease=lease)], is_alone=False)
+    told = group.run("orders.expire", lease, [message("1", lease=lease)], is_alone=False, due=0.0)
     assert isinstance(told, ExceptionInfo)
     assert "ZeroDivisionError" in str(told.traceback)
     assert group.current() is None

@@ -27,6 +27,7 @@ class Request:
     type: str = "orders.expire"
     ignore_result: bool = True
     eta: object = None
+    due: float = 0.0
     is_void: bool = False
     is_revoked: bool = False
     began: int = 0
@@ -67,6 +68,7 @@ class Job:
     lease: Lease
     messages: Sequence[Any]
     is_alone: bool
+    due: float
     options: dict[str, Any]
 
     @property
@@ -88,10 +90,10 @@ class Pool:
         self.jobs: list[Job] = []
 
     def apply_async(
-        self, _: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, bool], **options: Any
+        self, _: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], **options: Any
     ) -> None:
         _, lease, messages = arguments
-        self.jobs.append(Job(lease, messages, keywords["is_alone"], options))
+        self.jobs.append(Job(lease, messages, keywords["is_alone"], keywords["due"], options))
 
 
 class Hub:

@@ -248,9 +248,10 @@ def test_a_request_that_cannot_be_told_holds_up_no_other(
 def test_all_that_falls_due_at_the_same_time_is_one_attempt() -> None:
     # given twenty timers, of which Celery's loop fires ten before it waits for up to a second
     worker = Worker()
-    requests = some(20, eta=object())
+    requests = [Request(str(number), eta=object(), due=100.0 + number) for number in range(20)]
     worker.hub.timers = [lambda request=request: worker.consumer.on_task_request(request) for request in requests]  # type: ignore[misc]
     worker.hub.timers.pop(0)()
     assert worker.hub.timers == []
     worker.hub.turn()
     assert worker.under_way() == [[request.id for request in requests]]
+    assert worker.take().due == 119.0  # it waits for the last one

@@ -1,8 +1,9 @@
-"""What a worker does if a message cannot be acknowledged at once, with kombu's broker in memory."""
+"""When a worker begins with a message, and how it acknowledges it, with kombu's broker in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -10,7 +11,10 @@ import pytest
 from celery import Celery
 
 from tasks import app as library
-from tasks.worker.clock import TimedRequest
+from tasks.worker import clock
+from tasks.worker.clock import LEAD, TimedRequest
+
+NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -20,10 +24,18 @@ def request_() -> Iterator[TimedRequest]:
     with app, app.connection_for_write() as connection:
         queue = app.amqp.queues["celery"](connection.default_channel)
         queue.declare()
-        app.send_task("orders.expire", ["1"], {"lease": 1.0}, ignore_result=True, connection=connection)
+        app.send_task("orders.expire", ["1"], {"lease": 1.0}, eta=NOON, ignore_result=True, connection=connection)
         message = queue.get()
         assert message is not None
         yield TimedRequest(message, app=app, task=library.tasks["orders.expire"], on_ack=Mock())
+
+
+def test_a_worker_begins_shortly_before_the_time_of_a_message(
+    request_: TimedRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "_ahead", timedelta(hours=1))
+    assert request_.eta == NOON + timedelta(hours=1, seconds=-LEAD)
+    assert request_.due == (NOON + timedelta(hours=1)).timestamp()
 
 
 def test_it_is_acknowledged_at_once(request_: Any) -> None:
