@@ -242,6 +242,13 @@ class Shop:
     def score(self, order_id: str) -> float | None:
         return self.redis.zscore("orders", order_id)
 
+    def retries_after(self, order_id: str) -> float:
+        """Return the seconds from the last attempt of an order to its next one."""
+        entry = self.schedule.entry(order_id)
+        assert entry.failure
+        assert entry.due == pytest.approx(entry.failure["retry_at"], abs=1e-3)
+        return float(entry.failure["retry_at"] - entry.failure["at"])
+
     def schedule_as_dict(self) -> dict[str, float]:
         entries = cast("list[tuple[bytes, float]]", self.redis.zrange("orders", 0, -1, withscores=True))
         return {member.decode(): score for member, score in entries}

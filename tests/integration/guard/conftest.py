@@ -68,8 +68,3 @@ def noted(shop: Shop, order_id: str) -> dict[str, Any]:
     """Return why an order waits, and how often it has, as the schedule has it: without the times."""
     failure = shop.schedule.entry(order_id).failure or {}
     return {name: value for name, value in failure.items() if name not in {"at", "retry_at"}}
-
-
-def wait_of(shop: Shop, order_id: str) -> float:
-    """Return the seconds until an order is due again."""
-    return (shop.score(order_id) or 0) - shop.schedule.now()

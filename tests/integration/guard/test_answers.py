@@ -13,7 +13,7 @@ from orders.hooks import Answer, Later
 from orders.store.outcomes import State
 from tests.conftest import Shop
 from tests.gateway import Gateway, answers, fails
-from tests.integration.guard.conftest import guarded, noted, on_sqlite, time_passes, wait_of
+from tests.integration.guard.conftest import guarded, noted, on_sqlite, time_passes
 
 
 def test_an_order_that_the_gateway_knows_to_be_paid_is_marked_paid(shop: Shop, gateway: Gateway) -> None:
@@ -49,7 +49,7 @@ def test_an_order_that_is_being_paid_is_asked_about_again_with_backoff(shop: Sho
         assert (shop.status("42"), shop.kinds("42")) == ("pending", [])
         assert noted(shop, "42") == {"error": "the guard does not know yet", "unknown": number}
         assert shop.redis.exists("{orders}:attempts") == 0
-        assert wait_of(shop, "42") == pytest.approx(seconds, abs=0.5)
+        assert shop.retries_after("42") == pytest.approx(seconds)
         time_passes(shop)
     # and once the gateway knows, it is over
     gateway.behave(answers("paid"))
@@ -137,7 +137,7 @@ def test_a_payment_may_take_weeks(shop: Shop, gateway: Gateway) -> None:
     # then it is asked again, as ever
     assert shop.claim_and_expire() == {"unknown": 1}
     assert noted(shop, "42")["unknown"] == 2001
-    assert wait_of(shop, "42") == pytest.approx(300, abs=0.5)
+    assert shop.retries_after("42") == pytest.approx(300)
 
 
 @on_sqlite

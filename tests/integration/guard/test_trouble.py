@@ -21,7 +21,6 @@ from tests.integration.guard.conftest import (
     on_sqlite,
     time_passes,
     wait_for_threads,
-    wait_of,
 )
 
 # What the gateway does instead
@@ -97,7 +96,7 @@ def test_trouble_delays_an_order_for_ever_and_ends_nothing(shop: Shop, gateway: 
     for number in range(1, 13):
         assert shop.claim_and_expire() == {"unknown": 1}
         assert (shop.status("42"), noted(shop, "42")["unanswered"]) == ("pending", number)
-        assert wait_of(shop, "42") == pytest.approx(min(2 ** (number - 1), 300), abs=0.5)
+        assert shop.retries_after("42") == pytest.approx(min(2 ** (number - 1), 300))
         time_passes(shop)
     gateway.behave(answers("unpaid"))
     assert shop.claim_and_expire() == {"expired": 1}
@@ -170,7 +169,7 @@ def test_after_failures_in_a_row_nobody_is_asked_and_orders_wait(shop: Shop, gat
     # then the others wait for the end of the pause, and it does not count against them
     assert gateway.asked == {"000": 1, "001": 1, "002": 1}
     assert noted(shop, "004") == {"error": "the guard is not asked: it failed too often"}
-    assert wait_of(shop, "004") == pytest.approx(30, abs=1)
+    assert shop.retries_after("004") == pytest.approx(30)
     # and nobody is asked during the pause, though the gateway is back
     gateway.behave(answers("unpaid"))
     for _ in range(20):
@@ -263,6 +262,6 @@ def test_questions_stop_after_half_a_lease(shop: Shop, gateway: Gateway) -> None
     assert gateway.asked == dict.fromkeys(numbered(5), 1)
     assert noted(shop, "007") == {"error": "the guard is not asked: it took too long for other orders"}
     assert shop.redis.exists("{orders}:attempts") == 0
-    assert wait_of(shop, "007") == pytest.approx(1, abs=0.5)
+    assert shop.retries_after("007") == pytest.approx(1)
     time_passes(shop)
     assert shop.claim_and_expire() == {"expired": 3}

@@ -179,7 +179,7 @@ def test_the_progress_of_endpoints(shop: Shop) -> None:
     crm, erp = shop.store.deliveries.progress()
     assert crm == Progress("crm", 0, 0, 0.0, None, 0.0, is_gone=False)
     assert (erp.waiting, erp.dead, erp.error, erp.rests) == (1, 1, "400 bad", 0.0)
-    assert erp.oldest == pytest.approx(10, abs=2)
+    assert 9 <= erp.oldest < 60
     assert shop.store.deliveries.delivered() == {"erp": 1}
 
 
