@@ -140,7 +140,7 @@ def test_a_redis_that_hangs_does_not_stop_the_loop(hanging: OrderExpiry) -> None
             started = time.monotonic()
             with pytest.raises(ScheduleUnavailable):
                 await aio.enqueue("42")
-            assert 0.9 < time.monotonic() - started < 3  # the time-out of the URL, once
+            assert 2.9 < time.monotonic() - started < 5.9  # the time-out of the URL, once
             with pytest.raises(ScheduleUnavailable):
                 await aio.remove("42")
 

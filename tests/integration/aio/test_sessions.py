@@ -203,5 +203,5 @@ def test_a_loop_that_ends_while_redis_hangs_gives_up(shop: Shop, hanging: OrderE
 
     started = time.monotonic()
     asyncio.run(main())
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert hanging.outages.count == 1
