@@ -93,7 +93,8 @@ class Stall(bootsteps.StartStopStep):
         The two differ if kombu still counts messages that nobody works on, because they could not be acknowledged.
         """
         qos = getattr(self._consumer.task_consumer.channel, "qos", None)
-        return not state.reserved_requests or bool(qos and qos.can_consume())
+        held_back = any(bucket.contents for bucket in self._consumer.task_buckets.values() if bucket)  # by a rate limit
+        return not (state.reserved_requests or held_back) or bool(qos and qos.can_consume())
 
     def _waiting(self) -> dict[str, int]:
         """Return how many messages wait in each of our queues that this worker consumes, without the empty ones."""

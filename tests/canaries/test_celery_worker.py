@@ -126,6 +126,17 @@ def test_reserved_requests(app: Celery, consumer: Any) -> None:
     assert not state.reserved_requests
 
 
+@canary("celery", "Consumer.task_buckets: TokenBucket.contents", STALL)
+def test_task_buckets(app: Celery, consumer: Any) -> None:
+    app.tasks["canary.sing"].rate_limit = "1/h"
+    consumer.reset_rate_limits()
+    bucket = consumer.task_buckets["canary.sing"]
+    assert not bucket.contents
+    bucket.add("tweet")
+    assert bucket.contents
+    assert consumer.task_buckets["celery.backend_cleanup"] is None
+
+
 @canary("celery", "celery.worker.consumer.events:Events", "tasks/worker/events.py")
 def test_step_events(consumer: Any) -> None:
     assert symbol_by_name("celery.worker.consumer.events:Events") in map(type, consumer.steps)

@@ -13,6 +13,7 @@ import pytest
 from celery import Celery
 from celery.worker import state
 from kombu.messaging import Consumer
+from kombu.utils.limits import TokenBucket
 
 import tasks
 from orders import process
@@ -50,6 +51,7 @@ def consumer(shop: Shop, heartbeat_file: Path) -> Iterator[Any]:
                 connection_errors=connection.connection_errors,
                 channel_errors=connection.channel_errors,
                 create_task_handler=Mock,
+                task_buckets={"shop.mail": None},
                 task_consumer=Consumer(connection.channel(), queues),
             )
     serve(before)
@@ -105,6 +107,15 @@ def test_a_worker_without_room_is_only_busy(shop: Shop, consumer: Any, stall: St
     for _ in range(5):
         stall.look()
     state.reserved_requests.discard(work)
+
+
+def test_a_worker_whose_messages_wait_for_a_rate_limit_is_not_stalled(shop: Shop, consumer: Any, stall: Stall) -> None:
+    leave_message(shop)
+    consumer.task_consumer.channel.qos.can_consume = lambda: False
+    consumer.task_buckets["shop.mail"] = bucket = TokenBucket(0.01)
+    bucket.add("a request")
+    for _ in range(5):
+        stall.look()
 
 
 def test_a_worker_without_room_and_without_work_is_stalled(shop: Shop, consumer: Any, stall: Stall) -> None:
