@@ -130,6 +130,8 @@ class Attempt:
             tracing.attempt(list(self._results), self._schedule.traces) as self.span,
         ):
             order_ids = [order_id for order_id, result in self._results.items() if result.number <= limit]
+            # Of the others each worker has died, but one may have done so, or lost its lease, after its commit.
+            abandoned = [] if self._is_paused else [id_ for id_, found in self._results.items() if found.number > limit]
             try:
                 if self._is_paused:
                     self._give_back()
@@ -137,8 +139,7 @@ class Attempt:
                     self._decide(self._store.expire, order_ids)
                 else:
                     self._ask(self._guard, order_ids)
-                # Of the others each worker has died, but one may have done so, or lost its lease, after its commit.
-                self._decide(self._store.look, [id_ for id_, result in self._results.items() if result.number > limit])
+                self._decide(self._store.look, abandoned)
             except OUTAGE as error:
                 self._outage = error
             if settings.remind:
@@ -147,12 +148,7 @@ class Attempt:
                 self._counts += reminded
             self._count_kept()
             dispositions = plan(
-                self._results,
-                settings,
-                self._outage,
-                counts=self._counts,
-                now=self._schedule.now,
-                jitter=self._jitter,
+                self._results, settings, self._outage, counts=self._counts, now=self._schedule.now, jitter=self._jitter
             )
             self._ends = dispositions.ends
             if len(dispositions.settled) < len(self._results):

@@ -75,5 +75,5 @@ class Result:
             return self.is_given_up(settings)
         if self.verdict is None or self.verdict.outcome is Outcome.INVALID:
             return True
-        is_given_up = self.number > settings.max_attempts  # looked at only
-        return self.verdict.outcome is Outcome.DUE and (bool(self.verdict.reason) or is_given_up)
+        was_abandoned = self.number > settings.max_attempts
+        return self.verdict.outcome is Outcome.DUE and (bool(self.verdict.reason) or was_abandoned)

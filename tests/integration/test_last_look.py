@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from orders.errors import StoreUnavailable
+from orders.expiry.pause import pause_schedule
 from tests.conftest import Shop
 
 pytestmark = pytest.mark.every_adapter
@@ -28,6 +29,14 @@ def test_who_is_paid_or_has_more_time_is_not_buried(shop: Shop) -> None:
     assert shop.claim_and_expire() == {"closed": 1, "not_due": 1}
     assert shop.redis.zrange("orders", 0, -1) == [b"43"]
     assert not shop.redis.exists("{orders}:dead", "{orders}:attempts")
+
+
+def test_in_a_pause_they_are_given_back(shop: Shop) -> None:
+    claim = shop.schedule.claim(10)
+    pause_schedule(shop.expiry)
+    assert shop.expiry.expire(["42", "43"], claim.lease) == {"paused": 2}
+    assert shop.redis.zrangebyscore("orders", "-inf", claim.now) == [b"42", b"43"]
+    assert not shop.redis.exists("{orders}:dead")
 
 
 def test_a_database_that_is_down_buries_nobody(shop: Shop) -> None:
